@@ -48,7 +48,7 @@ pub struct Processor {
     /// `<|image_pad|>`
     pub image_token_id: u32,
     /// `<|video_pad|>`, which prompts must not have.
-    pub video_token_id: Option<u32>,
+    pub video_token_id: u32,
     files: Vec<(&'static str, Arc<[u8]>)>,
 }
 
@@ -57,7 +57,7 @@ impl Processor {
     ///
     /// # Errors
     /// As [`ImageProcessor::from_dir`], [`Tokenizer::from_dir`] and [`ChatTemplate::from_dir`]; and
-    /// [`Error::Input`] for a tokenizer without `<|image_pad|>`.
+    /// [`Error::Input`] for a tokenizer without `<|image_pad|>` or `<|video_pad|>`.
     pub fn from_dir(dir: &Path) -> Result<Self> {
         let images = ImageProcessor::from_dir(dir)?;
         let template = ChatTemplate::from_dir(dir)?;
@@ -82,7 +82,7 @@ impl Processor {
         let asked = contents.filter(|content| matches!(content, Content::Image(_))).count();
         self.equal("images", asked, "contents of type image", images.len())?;
         let ids = self.tokenizer.encode(&self.template.render(messages, true)?)?;
-        if self.video_token_id.is_some_and(|video| ids.contains(&video)) {
+        if ids.contains(&self.video_token_id) {
             return Err(Error::input("prompt", "messages", format!("without {VIDEO_TOKEN}"), "with it"));
         }
         let placeholders = ids.iter().filter(|&&id| id == self.image_token_id).count();
