@@ -136,7 +136,7 @@ impl VisionLanguageModel {
     }
 
     pub(crate) fn mode(&self, sink: Option<&GradSink>) -> Mode {
-        Mode { sink: sink.cloned(), checkpoint: self.checkpoint, composed: self.composed }
+        Mode { sink: sink.cloned(), checkpoint: self.checkpoint, composed: self.composed, tap: None }
     }
 
     /// Adds the gradients of `loss` to `sink`.

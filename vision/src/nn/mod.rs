@@ -22,13 +22,14 @@ mod query_blocks;
 mod rope;
 mod rows;
 mod segments;
-mod simd;
+pub(crate) mod simd;
 mod sink;
+pub(crate) mod skinny;
 
 mod patch_embed;
 
 pub(crate) use attention::Attention;
-pub(crate) use attention_block::{AttentionBlock, AttentionLayer};
+pub(crate) use attention_block::{AttentionBlock, AttentionLayer, KvTap};
 pub(crate) use buffers::Buffer;
 pub(crate) use layer::{Chain, Layer, Saved};
 pub(crate) use linear::Linear;
