@@ -109,7 +109,7 @@ fn head_dim(fields: &Fields, row: &FamilyRow, hidden: usize, heads: usize) -> Re
     if row.family == Family::Qwen3Vl {
         return fields.size("head_dim", row.text.head_dim);
     }
-    if hidden % heads != 0 {
+    if !hidden.is_multiple_of(heads) {
         let expected = format!("a multiple of num_attention_heads ({heads})");
         return Err(fields.wrong("hidden_size", expected, hidden));
     }

@@ -84,7 +84,7 @@ pub(super) fn read(place: &str, file: &[u8]) -> Result<Vec<Entry>> {
             entries.push(entry(place, name, value, data_start, file.len())?);
         }
     }
-    entries.sort_by(|a, b| (a.bytes.start, a.bytes.end).cmp(&(b.bytes.start, b.bytes.end)));
+    entries.sort_by_key(|entry| (entry.bytes.start, entry.bytes.end));
     side_by_side(place, &entries, data_start, file.len())?;
     once(place, &entries)?;
     Ok(entries)
