@@ -33,6 +33,8 @@ pub struct Sampling {
     pub tokenizer_size: usize,
     /// Further ids that are never drawn.
     pub forbidden_ids: Vec<u32>,
+    /// Draw image and video placeholders like any token: only to compare with programs that do.
+    pub allow_placeholders: bool,
 }
 
 impl Default for Sampling {
@@ -48,6 +50,7 @@ impl Default for Sampling {
             stop_ids: vec![],
             tokenizer_size: 0,
             forbidden_ids: vec![],
+            allow_placeholders: false,
         }
     }
 }
@@ -89,8 +92,10 @@ impl<'a> Sampler<'a> {
         }
         let vocab = config.text.vocab_size;
         let known = if sampling.tokenizer_size == 0 { vocab } else { sampling.tokenizer_size.min(vocab) };
-        let mut forbidden = vec![config.image_token_id, config.video_token_id];
-        forbidden.extend_from_slice(&sampling.forbidden_ids);
+        let mut forbidden = sampling.forbidden_ids.clone();
+        if !sampling.allow_placeholders {
+            forbidden.extend([config.image_token_id, config.video_token_id]);
+        }
         forbidden.retain(|&id| (id as usize) < known);
         forbidden.extend((known..vocab).map(|id| id as u32));
         Ok(Self { sampling, forbidden, vocab })

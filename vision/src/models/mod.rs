@@ -305,7 +305,7 @@ impl VisionLanguageModel {
         for parameter in &self.parameters {
             tensors.extend(parameter.published()?);
         }
-        weights::save(dir, tensors, &weights::Layout::default())
+        weights::save(dir, tensors, &weights::Layout::default()).map(|_| ())
     }
 
     /// The text model's rotary angles at given positions.
