@@ -28,14 +28,15 @@ fn nearest(p: [u8; 3]) -> (&'static str, i32) {
 /// What stands in a box: its colour from the centre, its shape from four probes.
 fn look(image: &RgbImage, b: &Value) -> Seen {
     let [x, y, w, h] = [0, 1, 2, 3].map(|i| b[i].as_f64().unwrap() as f32);
-    let (cx, cy) = (x + w / 2., y + h / 2.);
+    // Whole-pixel boxes are on average one pixel wider than the figure.
+    let (cx, cy, w, h) = (x + w / 2., y + h / 2., w - 1., h - 1.);
     let at = |dx: f32, dy: f32| image.get_pixel((cx + dx * w / 2.) as u32, (cy + dy * h / 2.) as u32).0;
     let (colour, _) = nearest(at(0., 0.));
     let filled = |dx, dy| matches!(nearest(at(dx, dy)), (c, far) if c == colour && far < 60);
-    let shape = match (filled(-0.78, -0.78), filled(0.78, 0.78), filled(0.5, 0.5)) {
-        (true, true, _) => "square",
+    let shape = match (filled(-0.6, -0.6), filled(0.6, 0.6), filled(0.78, 0.78)) {
+        (true, true, true) => "square",
+        (true, true, false) => "circle",
         (false, true, _) => "triangle",
-        (false, false, true) => "circle",
         _ => "cross",
     };
     Seen { colour, shape, x: cx, y: cy }
