@@ -11,9 +11,11 @@ pub use sample::Sample;
 pub use task::{Chance, OpenOptions, Split, TASKS, Task, TaskEntry, open};
 
 mod error;
+pub mod formats;
 pub mod grade;
 mod image_ref;
 mod prompt;
+pub mod read;
 mod sample;
 mod synth;
 mod task;
