@@ -16,7 +16,7 @@ pub struct Encoded(Store);
 
 #[derive(Clone)]
 enum Store {
-    Own(Arc<[u8]>),
+    Own(bytes::Bytes),
     Page(ByteArray),
 }
 
@@ -26,6 +26,16 @@ impl std::ops::Deref for Encoded {
         match &self.0 {
             Store::Own(bytes) => bytes,
             Store::Page(bytes) => bytes.data(),
+        }
+    }
+}
+
+impl Encoded {
+    /// As a value of a parquet column.
+    pub(crate) fn into_page(self) -> ByteArray {
+        match self.0 {
+            Store::Own(bytes) => bytes.into(),
+            Store::Page(bytes) => bytes,
         }
     }
 }
@@ -86,6 +96,7 @@ impl ImageRef {
         match self {
             Self::Rgb(image) => format!("drawn {}x{}", image.width(), image.height()),
             Self::Path(path) => path.display().to_string(),
+            Self::Bytes { name, bytes } if name.is_empty() => format!("of {} bytes", bytes.len()),
             Self::Bytes { name, .. } => name.clone(),
         }
     }

@@ -99,7 +99,7 @@ impl ImageStore {
             return Err(Fault::new(name, format!("more than {MAX_IMAGES} images")));
         }
         match cell {
-            Cell::Bytes(bytes) => out.push(ImageRef::Bytes { bytes, name: name.to_owned() }),
+            Cell::Bytes(bytes) => out.push(ImageRef::Bytes { bytes, name: String::new() }),
             Cell::List(cells) => {
                 for cell in cells {
                     self.collect(name, cell, ending, out)?;
@@ -132,11 +132,19 @@ impl ImageStore {
         out: &mut Vec<ImageRef>,
     ) -> Mapped<()> {
         let mut path = None;
-        for (key, cell) in fields {
+        let later = |mut rest: std::vec::IntoIter<(String, Cell)>| {
+            rest.find_map(|(key, cell)| match (key.as_str(), cell) {
+                ("path", Cell::Json(Value::String(path))) => Some(path),
+                _ => None,
+            })
+        };
+        let mut fields = fields.into_iter();
+        while let Some((key, cell)) = fields.next() {
             match (key.as_str(), cell) {
                 (_, cell) if cell.is_null() => {}
                 ("bytes", Cell::Bytes(bytes)) => {
-                    out.push(ImageRef::Bytes { bytes, name: path.unwrap_or_else(|| name.to_owned()) });
+                    let name = path.or(later(fields)).unwrap_or_default();
+                    out.push(ImageRef::Bytes { bytes, name });
                     return Ok(());
                 }
                 ("bytes", Cell::Json(Value::String(text))) => {
@@ -204,7 +212,7 @@ pub(crate) fn roots_for(source: &Path, explicit: Option<&Path>) -> Vec<PathBuf> 
 
 fn decoded(name: &str, text: &str) -> Mapped<ImageRef> {
     let bytes = base64(text.as_bytes()).ok_or_else(|| Fault::new(name, "not base64"))?;
-    Ok(ImageRef::Bytes { bytes: bytes.into(), name: name.to_owned() })
+    Ok(ImageRef::Bytes { bytes: bytes.into(), name: String::new() })
 }
 
 /// Standard base64, white space allowed, padding optional.

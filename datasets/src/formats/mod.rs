@@ -11,8 +11,10 @@ mod columns;
 mod images;
 mod iqa;
 mod mme;
+mod own;
 
 pub use images::ImageStore;
+pub(crate) use images::roots_for;
 
 /// What is wrong with a row, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,18 @@ pub struct Format {
 
 /// Every format, in the order in which `auto` tries them.
 pub const FORMATS: &[Format] = &[
+    Format {
+        name: "foveate",
+        summary: "what `prep import` writes",
+        signs: &["id", "problem", "answer", "meta"],
+        map: own::own,
+    },
+    Format {
+        name: "webdataset",
+        summary: "WebDataset tar shards",
+        signs: &["__key__"],
+        map: columns::webdataset,
+    },
     Format { name: "verl", summary: "verl parquet", signs: &["prompt", "reward_model"], map: chat::verl },
     Format {
         name: "mme-realworld",
@@ -97,12 +111,6 @@ pub const FORMATS: &[Format] = &[
         summary: "EasyR1, PAPO, Geometry3K: problem, answer, images",
         signs: &["problem", "answer"],
         map: columns::easyr1,
-    },
-    Format {
-        name: "webdataset",
-        summary: "WebDataset tar shards",
-        signs: &["__key__"],
-        map: columns::webdataset,
     },
     Format { name: "koniq", summary: "KonIQ-10k CSV", signs: &["image_name", "MOS"], map: iqa::koniq },
     Format { name: "spaq", summary: "SPAQ xlsx", signs: &["Image name", "MOS"], map: iqa::spaq },
