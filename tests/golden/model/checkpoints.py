@@ -52,7 +52,7 @@ MODELS = {
 
 def text_config(m: Model, ids) -> dict:
     rope = {"mrope_section": [4, 2, 2], "mrope_interleaved": True, "rope_type": "default"} if m.family == "qwen3_vl" \
-        else {"mrope_section": [2, 1, 1], "type": "mrope"}
+        else {"mrope_section": [1, 1, 2], "type": "mrope"}
     extra = {"head_dim": 16, "attention_bias": False} if m.family == "qwen3_vl" else {
         "max_window_layers": m.layers, "sliding_window": 4096, "use_sliding_window": False}
     return {
