@@ -43,10 +43,10 @@ class Model:
 
 
 MODELS = {
-    "qwen2_5_vl": Model("qwen2_5_vl", False, 3, 4, 1, 1.0, 0.6, torch.bfloat16, 2, False, False, "pair", "chat_template.json", True),
-    "qwen3_vl-tied": Model("qwen3_vl", True, 3, 4, 5, 2.0, 0.3, torch.bfloat16, 1, True, True, "pair", "chat_template.jinja", True),
-    "qwen2_vl-tied": Model("qwen2_vl", True, 2, 3, 7, 3.0, 0.3, torch.float16, 1, False, False, "text", "tokenizer_config.json", True),
-    "qwen2_5_vl-tied": Model("qwen2_5_vl", True, 2, 3, 5, 3.0, 0.3, torch.bfloat16, 1, True, True, "text", "chat_template.json", False),
+    "qwen2_5_vl": Model("qwen2_5_vl", False, 3, 4, 14, 1.0, 0.6, torch.bfloat16, 2, False, False, "pair", "chat_template.json", True),
+    "qwen3_vl-tied": Model("qwen3_vl", True, 3, 4, 21, 3.0, 0.3, torch.bfloat16, 1, True, True, "pair", "chat_template.jinja", True),
+    "qwen2_vl-tied": Model("qwen2_vl", True, 2, 3, 13, 3.0, 0.3, torch.float16, 1, False, False, "text", "tokenizer_config.json", True),
+    "qwen2_5_vl-tied": Model("qwen2_5_vl", True, 2, 3, 17, 3.0, 0.3, torch.bfloat16, 1, True, True, "text", "chat_template.json", False),
 }
 
 
@@ -57,7 +57,7 @@ def text_config(m: Model, ids) -> dict:
         "max_window_layers": m.layers, "sliding_window": 4096, "use_sliding_window": False}
     return {
         "attention_dropout": 0.0, "bos_token_id": ids["<|endoftext|>"], "eos_token_id": ids["<|im_end|>"],
-        "hidden_act": "silu", "hidden_size": 32, "initializer_range": 0.02, "intermediate_size": 44,
+        "hidden_act": "silu", "hidden_size": 32, "initializer_range": 0.02, "intermediate_size": 36,
         "max_position_embeddings": 4096, "num_attention_heads": 4, "num_hidden_layers": m.layers, "num_key_value_heads": 2,
         "rms_norm_eps": 1e-6, "rope_theta": 5e6 if m.family == "qwen3_vl" else 1e6, "rope_scaling": rope,
         "tie_word_embeddings": m.tied, "use_cache": True, "vocab_size": VOCAB, **extra,
@@ -68,7 +68,7 @@ def vision_config(m: Model) -> dict:
     family, shared = m.family, {"depth": m.depth, "num_heads": 2, "patch_size": PATCH, "spatial_merge_size": 2, "temporal_patch_size": 2}
     if family == "qwen2_vl":
         return shared | {"embed_dim": 16, "mlp_ratio": 2, "in_chans": 3, "hidden_size": 32, "spatial_patch_size": PATCH}
-    shared |= {"hidden_size": 16, "intermediate_size": 28, "out_hidden_size": 32}
+    shared |= {"hidden_size": 16, "intermediate_size": 20, "out_hidden_size": 32}
     if family == "qwen2_5_vl":
         return shared | {"hidden_act": "silu", "in_chans": 3, "spatial_patch_size": PATCH, "window_size": 8 * PATCH,
                          "fullatt_block_indexes": [1] if m.depth == 3 else [1, 3], "tokens_per_second": 2}

@@ -12,7 +12,7 @@ from transformers import AutoProcessor
 from checkpoints import published
 from synth import synth_rgb
 
-IMAGES = {"a": (24, 40), "b": (40, 24), "c": (16, 24)}  # name: (height, width); the seed is the index; none is resized
+IMAGES = {"a": (24, 40), "b": (24, 16), "c": (16, 24)}  # name: (height, width); the seed is the index; none is resized
 PROMPTS = {  # name: (images, messages)
     "two": (["a", "b"], [{"role": "system", "content": "Compare."}, {"role": "user", "content": [
         {"type": "image"}, {"type": "text", "text": " or "}, {"type": "image"}, {"type": "text", "text": "?"}]}]),
@@ -22,6 +22,7 @@ PROMPTS = {  # name: (images, messages)
 }
 LENGTHS = {"two": 9, "turns": 12, "one": 6}
 GREEDY = 32
+SMALL = 600  # values; larger gradients are left out of a checkpoint's reference that is not full
 GRIDS = [[[1, 4, 4]], [[1, 8, 8]], [[1, 16, 16]], [[1, 2, 56]], [[1, 10, 18]], [[1, 24, 14], [1, 6, 10]], [[2, 12, 10]],
          [[1, 10, 14], [1, 6, 8]]]
 
@@ -107,7 +108,7 @@ class Reference:
         mask = torch.zeros_like(completion)
         for i, n in enumerate(names):
             completion[i, :LENGTHS[n]], mask[i, :LENGTHS[n]] = self.completions[n], 1
-        full, positions, _ = self.followed(enc, completion, mask)
+        full, positions, deltas = self.followed(enc, completion, mask)
         self.model.zero_grad()
         logp, entropy = stats(self.logits(full, positions)[:, enc["input_ids"].shape[1] - 1:-1], completion)
         loss = -(logp * mask).sum() / mask.sum()
@@ -115,8 +116,11 @@ class Reference:
         grads = {published(n, family): flat(p.grad) for n, p in self.model.named_parameters()}
         dead = [n for n, g in grads.items() if not g.isfinite().all() or g.abs().max() == 0]
         assert not dead, dead
-        norm = torch.sqrt(sum(g.double().square().sum() for g in grads.values())).item()
-        return grads, {"loss": loss.item(), "grad_norm": norm, "tokens": int(mask.sum()), "prompts": names}, logp.detach()
+        batch = {"input_ids_i64": full["input_ids"], "attention_mask_i64": full["attention_mask"], "position_ids_i64": positions,
+                 "rope_deltas_i64": deltas, "completion_ids_i64": completion, "completion_mask_i64": mask,
+                 "pixel_values": enc["pixel_values"], "image_grid_thw_i64": enc["image_grid_thw"], "logprobs": logp,
+                 "entropy": entropy, "loss": loss[None]}
+        return grads, {k: flat(v) for k, v in batch.items()}
 
     @torch.no_grad()
     def greedy(self, names):
@@ -130,7 +134,7 @@ class Reference:
         tokens, steps = r.sequences[:, enc["input_ids"].shape[1]:], torch.stack(r.logits, 1)
         top = steps.topk(2, -1).values
         logp = steps.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
-        return [{"tokens": t.tolist(), "logprobs": [round(x, 6) for x in lp.tolist()], "min_top2_gap": g.item()}
+        return [{"single": t.tolist(), "logprobs": [round(x, 6) for x in lp.tolist()], "min_top2_gap_single": g.item()}
                 for t, lp, g in zip(tokens, logp, (top[..., 0] - top[..., 1]).min(1).values)]
 
 
@@ -154,7 +158,7 @@ def windows(path: pathlib.Path) -> None:
 
 
 def dump(model, checkpoint: pathlib.Path, out: pathlib.Path, family: str, full: bool) -> dict:
-    """`full`: with the activations of prompt `two` and with grads.safetensors (they are most of the bytes)."""
+    """`full`: with the activations of prompt `two` and the gradients of large parameters (they are most of the bytes)."""
     out.mkdir(parents=True, exist_ok=True)
     ref, prompts, tensors = Reference(model, checkpoint), {}, {}
     for name in PROMPTS:
@@ -162,15 +166,17 @@ def dump(model, checkpoint: pathlib.Path, out: pathlib.Path, family: str, full: 
         keep = {k: flat(v) for k, v in tensors[name].items()
                 if name == "two" and full or not k.startswith(("vision.block", "vision.patch", "text.layer"))}
         save_file(keep, out / f"single_{name}.safetensors")
-    grads, report, logp = ref.gradients(family)
+    grads, batch = ref.gradients(family)
     for i, name in enumerate(PROMPTS):  # padded in a batch and alone must tell the same
         alone = tensors[name]["completion_logprobs"][0]
-        assert torch.allclose(alone, logp[i, :len(alone)], atol=1e-4), name
-    if full:
-        save_file(grads, out / "grads.safetensors")
+        assert torch.allclose(alone, batch["logprobs"][i, :len(alone)], atol=1e-4), name
+    save_file(batch, out / "train.safetensors")
+    save_file({n: g for n, g in grads.items() if full or g.numel() <= SMALL}, out / "grads.safetensors")
     both, alone = ref.greedy(["two", "turns"]), [ref.greedy([n])[0] for n in ("two", "turns")]
-    assert [b["tokens"] for b in both] == [b["tokens"] for b in alone]
-    dumped = {"prompts": prompts, "batch": report, "greedy": dict(zip(("two", "turns"), alone))}
-    (out / "reference.json").write_text(json.dumps(dumped, ensure_ascii=False, indent=1) + "\n")
-    return {"grad_norm": report["grad_norm"], "loss": report["loss"], "gap": min(a["min_top2_gap"] for a in alone),
-            "distinct": [len(set(a["tokens"])) for a in alone], "logit_std": tensors["two"]["logits"].std().item()}
+    assert [b["single"] for b in both] == [b["single"] for b in alone]
+    write = lambda file, value: (out / file).write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n")  # noqa: E731
+    write("prompts.json", prompts)
+    write("generate.json", dict(zip(("two", "turns"), alone)))
+    norm = torch.sqrt(sum(g.double().square().sum() for g in grads.values())).item()
+    return {"grad_norm": norm, "loss": batch["loss"].item(), "gap": min(a["min_top2_gap_single"] for a in alone),
+            "distinct": [len(set(a["single"])) for a in alone], "logit_std": tensors["two"]["logits"].std().item()}
