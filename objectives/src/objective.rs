@@ -169,8 +169,7 @@ impl Objective {
     pub fn loss(&self, batch: &Batch, totals: &Totals) -> Result<Loss> {
         batch.check()?;
         let log_ratio_n = self.log_ratio(batch)?;
-        let step =
-            Move { log_ratio_n: &log_ratio_n, logp_n: &batch.logp_n, advantage_n: &batch.advantage_n };
+        let step = Move { log_ratio_n: &log_ratio_n, logp_n: &batch.logp_n, advantage_n: &batch.advantage_n };
         let policy_n = self.surrogate.per_token(step)?;
         let mut total = reduce(self.reduction.as_ref(), &policy_n, batch, Scope::All, totals)?;
         let mut loss = Loss { parts: vec![("policy", scalar(&total)?)], raw: vec![], total: total.clone() };

@@ -15,14 +15,8 @@ mod reinforce_pp;
 mod rloo;
 
 /// Every advantage a recipe can name.
-pub const ADVANTAGES: &[Entry<dyn Advantage>] = &[
-    group_z::ENTRY,
-    group_mean::ENTRY,
-    rloo::ENTRY,
-    opo::ENTRY,
-    pass_at_k::ENTRY,
-    reinforce_pp::ENTRY,
-];
+pub const ADVANTAGES: &[Entry<dyn Advantage>] =
+    &[group_z::ENTRY, group_mean::ENTRY, rloo::ENTRY, opo::ENTRY, pass_at_k::ENTRY, reinforce_pp::ENTRY];
 
 /// What one rollout came to.
 #[derive(Debug, Clone, Copy, PartialEq)]

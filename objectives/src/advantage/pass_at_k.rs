@@ -1,6 +1,6 @@
 //! Pass@k: only the group's best rollout gets credit, its lead over the second.
 
-use super::{Advantage, Outcome, moments, rewards};
+use super::{Advantage, Outcome, each, moments, rewards};
 use crate::Entry;
 use serde::Deserialize;
 
@@ -36,14 +36,15 @@ impl Advantage for PassAtK {
 
 impl PassAtK {
     fn one(&self, group: &[Outcome]) -> Vec<f64> {
+        // total_cmp puts NaN above all numbers, so the unscored are left out first.
         let mut order: Vec<usize> = (0..group.len()).filter(|&i| !group[i].reward.is_nan()).collect();
         order.sort_by(|&a, &b| group[b].reward.total_cmp(&group[a].reward));
-        let mut advantage_g = vec![0.0; group.len()];
-        if let [best, second, ..] = order[..] {
-            let (_, std) = moments(rewards(group)).unwrap_or_default();
-            let scale = if self.std { std + self.epsilon } else { 1.0 };
-            advantage_g[best] = (group[best].reward - group[second].reward) / scale;
-        }
-        advantage_g
+        let [best, second, ..] = order[..] else { return vec![0.0; group.len()] };
+        let (_, std) = moments(rewards(group)).unwrap_or_default();
+        let scale = if self.std { std + self.epsilon } else { 1.0 };
+        let lead = (group[best].reward - group[second].reward) / scale;
+        let mut credit_g = each(group, |_| lead);
+        (0..group.len()).filter(|&i| i != best).for_each(|i| credit_g[i] = 0.0);
+        credit_g
     }
 }

@@ -37,7 +37,11 @@ impl Default for PpoClip {
 impl PpoClip {
     fn check(&self) -> std::result::Result<(), String> {
         let over = |name: &str, value: f64, least: f64| {
-            if value > least { Ok(()) } else { Err(format!("`{name}` should be over {least}, but is {value}")) }
+            if value > least {
+                Ok(())
+            } else {
+                Err(format!("`{name}` should be over {least}, but is {value}"))
+            }
         };
         over("clip_low", self.clip_low, 0.0)?;
         over("clip_high", self.clip_high, 0.0)?;
