@@ -8,6 +8,7 @@
 pub mod config;
 mod error;
 pub mod images;
+pub mod nn;
 pub mod processor;
 pub mod text;
 pub mod tiny;

@@ -1,1 +1,123 @@
-//! Placeholder.
+//! Messages and pictures to the ids and patches that a model reads.
+//!
+//! Decides that each picture's placeholder is repeated once for each of its tokens, and that every mismatch
+//! between placeholders and pictures is an error. Knows nothing of models.
+
+use std::{path::Path, sync::Arc};
+
+use crate::images::{ImageProcessor, Patches};
+use crate::text::{ChatTemplate, Content, Message, Tokenizer};
+use crate::{Error, Result};
+
+const IMAGE_TOKEN: &str = "<|image_pad|>";
+const VIDEO_TOKEN: &str = "<|video_pad|>";
+
+/// Files that are carried from the directory read to the directory written, where they exist.
+const FILES: [&str; 11] = [
+    Tokenizer::FILE,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+];
+
+/// What a model is asked: ids with every placeholder repeated, and the pictures in prompt order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prompt {
+    /// Token ids.
+    pub input_ids: Vec<u32>,
+    /// One entry for each picture; shared, so that a group or a view costs nothing.
+    pub images: Vec<Arc<Patches>>,
+}
+
+/// Everything of a model directory that stands before the model.
+#[derive(Clone, Debug)]
+pub struct Processor {
+    /// Pictures to patches.
+    pub images: ImageProcessor,
+    /// Text to ids.
+    pub tokenizer: Tokenizer,
+    /// Messages to text.
+    pub template: ChatTemplate,
+    /// `<|image_pad|>`
+    pub image_token_id: u32,
+    /// `<|video_pad|>`, which prompts must not have.
+    pub video_token_id: u32,
+    files: Vec<(&'static str, Arc<[u8]>)>,
+}
+
+impl Processor {
+    /// Reads tokenizer, chat template and image settings of a model directory.
+    ///
+    /// # Errors
+    /// As [`ImageProcessor::from_dir`], [`Tokenizer::from_dir`] and [`ChatTemplate::from_dir`]; and
+    /// [`Error::Input`] for a tokenizer without `<|image_pad|>` or `<|video_pad|>`.
+    pub fn from_dir(dir: &Path) -> Result<Self> {
+        let images = ImageProcessor::from_dir(dir)?;
+        let template = ChatTemplate::from_dir(dir)?;
+        let tokenizer = Tokenizer::from_dir(dir)?;
+        let place = dir.join(Tokenizer::FILE);
+        let missing =
+            || Error::input(place.display(), "added_tokens", format!("with {IMAGE_TOKEN}"), "without");
+        let image_token_id = tokenizer.id(IMAGE_TOKEN).ok_or_else(missing)?;
+        let video_token_id = tokenizer.id(VIDEO_TOKEN);
+        let files = read_files(dir)?;
+        Ok(Self { images, tokenizer, template, image_token_id, video_token_id, files })
+    }
+
+    /// Renders the messages with the assistant's turn opened, and gives each placeholder as many tokens as
+    /// its picture has merge blocks. `images` are the pictures of the messages in reading order.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with both counts where messages, rendered placeholders and `images` do not agree
+    /// (a text that has `<|image_pad|>` in it counts as a placeholder).
+    pub fn prompt(&self, messages: &[Message], images: &[Arc<Patches>]) -> Result<Prompt> {
+        let contents = messages.iter().flat_map(|message| &message.content);
+        let asked = contents.filter(|content| matches!(content, Content::Image(_))).count();
+        self.equal("images", asked, "contents of type image", images.len())?;
+        let ids = self.tokenizer.encode(&self.template.render(messages, true)?)?;
+        if ids.contains(&self.video_token_id) {
+            return Err(Error::input("prompt", "messages", format!("without {VIDEO_TOKEN}"), "with it"));
+        }
+        let placeholders = ids.iter().filter(|&&id| id == self.image_token_id).count();
+        self.equal("images", placeholders, "placeholders <|image_pad|>", images.len())?;
+        let mut next = images.iter();
+        let mut input_ids = Vec::with_capacity(ids.len());
+        for id in ids {
+            let picture = if id == self.image_token_id { next.next() } else { None };
+            let copies = picture.map_or(1, |picture| picture.image_tokens(self.images.merge_size));
+            input_ids.extend(std::iter::repeat_n(id, copies));
+        }
+        Ok(Prompt { input_ids, images: images.to_vec() })
+    }
+
+    /// Writes the files that were read to `dir`, byte for byte.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        for (name, bytes) in &self.files {
+            let path = dir.join(name);
+            std::fs::write(&path, bytes).map_err(Error::io(path))?;
+        }
+        Ok(())
+    }
+
+    fn equal(&self, field: &str, expected: usize, what: &str, found: usize) -> Result<()> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(Error::input("prompt", field, format!("{expected}, as there are {expected} {what}"), found))
+    }
+}
+
+fn read_files(dir: &Path) -> Result<Vec<(&'static str, Arc<[u8]>)>> {
+    let existing = FILES.into_iter().map(|name| (name, dir.join(name))).filter(|(_, path)| path.exists());
+    existing.map(|(name, path)| Ok((name, std::fs::read(&path).map_err(Error::io(&path))?.into()))).collect()
+}

@@ -1,0 +1,315 @@
+//! Qwen2-VL, Qwen2.5-VL and Qwen3-VL over packed rows.
+//!
+//! One [`VisionLanguageModel`] serves all families: what differs is in [`crate::config::Config`] and in
+//! [`FAMILIES`]. It scores packs ([`VisionLanguageModel::token_logprobs`]); [`crate::generate`] continues
+//! prompts with it. It knows nothing of rewards or losses.
+//!
+//! T tokens of the row, N scored tokens, F image features, d width.
+
+mod decoder;
+mod family;
+mod parameter;
+mod positions;
+mod tower;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use crate::config::Config;
+use crate::images::Patches;
+use crate::nn::{GradSink, Mode, Rotary, token_logprobs};
+use crate::pack::Pack;
+use crate::weights::{self, Weights};
+use crate::{Error, Result};
+pub(crate) use decoder::{Decoder, Deepstack};
+pub use family::{Entry, FAMILIES};
+pub use parameter::{Parameter, Part};
+pub(crate) use positions::{mrope_positions, text_rotary};
+use tower::{Features, Tower};
+
+/// A vision encoder and a language model.
+#[derive(Debug)]
+pub struct VisionLanguageModel {
+    config: Config,
+    tower: Tower,
+    decoder: Decoder,
+    parameters: Vec<Parameter>,
+    /// Recompute instead of keep (see [`Mode::checkpoint`]).
+    checkpoint: bool,
+    composed: bool,
+}
+
+/// Log-probability and entropy of every scored token of a pack.
+#[derive(Clone, Debug)]
+pub struct TokenLogprobs {
+    /// Natural log-probability of each target, `[N]`.
+    pub logp_n: Tensor,
+    /// Entropy of the whole distribution at each target, in nats, `[N]`.
+    pub entropy_n: Tensor,
+}
+
+/// Every intermediate of a forward pass, for tools that compare implementations.
+#[derive(Debug)]
+pub struct Trace {
+    /// Patch embedding, then every ViT block, `[patches, width]`, in window order.
+    pub vision_blocks: Vec<Tensor>,
+    /// Merged features `[F, d]` in image order.
+    pub vision_output: Option<Tensor>,
+    /// Deepstack features `[F, d]` in image order.
+    pub deepstack: Vec<Tensor>,
+    /// Every text layer's output `[T, d]`, deepstack included.
+    pub text_layers: Vec<Tensor>,
+    /// Logits `[T, V]`.
+    pub logits: Tensor,
+    /// M-RoPE positions of every token, (t, h, w).
+    pub positions: Vec<[u32; 3]>,
+}
+
+/// The images of a pack, each once, and the rows of their tokens.
+pub(crate) struct Seen {
+    pub features: Option<Features>,
+    /// For every feature in tower order, once per place: its tower row and its token's row.
+    pub rows: Vec<u32>,
+    pub places: Vec<u32>,
+}
+
+impl VisionLanguageModel {
+    /// Reads a Hugging Face model directory onto the CPU, in f32.
+    ///
+    /// # Errors
+    /// Names file, field and both values for anything that is missing, unknown or of another shape.
+    pub fn load(dir: &Path) -> Result<Self> {
+        Self::load_on(dir, &Device::Cpu)
+    }
+
+    /// [`VisionLanguageModel::load`] onto a device.
+    ///
+    /// # Errors
+    /// As [`VisionLanguageModel::load`].
+    pub fn load_on(dir: &Path, device: &Device) -> Result<Self> {
+        let config = Config::from_dir(dir)?;
+        let weights = Weights::open(dir)?;
+        let family = family::entry(config.family);
+        let mut loader = parameter::Loader { source: &weights, device, parameters: Vec::new() };
+        let tower = Tower::load(&config.vision, family, &mut loader)?;
+        let decoder = Decoder::load(&config.text, family, &mut loader)?;
+        let parameters = loader.parameters;
+        if let [first, ..] = &weights.unused()[..] {
+            return Err(Error::input(dir.display(), first, "a tensor of this architecture", "unexpected"));
+        }
+        Ok(Self { config, tower, decoder, parameters, checkpoint: false, composed: false })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Every parameter, in a fixed order.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// Trains the parameters of `parts` and freezes all others.
+    pub fn set_trainable(&self, parts: &[Part]) {
+        for parameter in &self.parameters {
+            parameter.weight.set_trainable(parts.contains(&parameter.part));
+        }
+    }
+
+    /// Gradient checkpointing: backward passes recompute each block instead of keeping its
+    /// intermediates. The gradients are the same to the bit.
+    pub fn set_checkpointing(&mut self, on: bool) {
+        self.checkpoint = on;
+    }
+
+    /// Runs the plain compositions of candle operations instead of the fast path (for tests).
+    pub fn set_composed(&mut self, on: bool) {
+        self.composed = on;
+    }
+
+    pub(crate) fn mode(&self, sink: Option<&GradSink>) -> Mode {
+        Mode { sink: sink.cloned(), checkpoint: self.checkpoint, composed: self.composed }
+    }
+
+    /// Adds the gradients of `loss` to `sink`.
+    ///
+    /// # Errors
+    /// Those of the tensor library.
+    pub fn backward(&self, loss: &Tensor, sink: &GradSink) -> Result<()> {
+        let weights: Vec<_> = self.parameters.iter().map(|parameter| parameter.weight.clone()).collect();
+        Ok(crate::nn::backward(loss, sink, &weights)?)
+    }
+
+    /// Scores the completions of a pack under `softmax(logits / temperature)`. With a sink the result is
+    /// differentiable and [`VisionLanguageModel::backward`] fills the sink.
+    ///
+    /// # Errors
+    /// A token id outside the vocabulary, image tokens that are not as many as image features, and those
+    /// of the tensor library.
+    pub fn token_logprobs(
+        &self,
+        pack: &Pack,
+        temperature: f32,
+        sink: Option<&GradSink>,
+    ) -> Result<TokenLogprobs> {
+        let mode = self.mode(sink);
+        let hidden_td = self.hidden(pack, &mode, None)?;
+        let predictors_n =
+            Tensor::from_slice(&pack.predictors_n, pack.predictors_n.len(), hidden_td.device())?;
+        let hidden_nd = self.decoder.finish(&hidden_td.index_select(&predictors_n, 0)?, &mode)?;
+        let both_2n = token_logprobs(&hidden_nd, &self.decoder.head, &pack.targets_n, temperature, &mode)?;
+        Ok(TokenLogprobs { logp_n: both_2n.get(0)?, entropy_n: both_2n.get(1)? })
+    }
+
+    /// Hidden states `[T, d]` of a pack before the final norm.
+    pub(crate) fn hidden(
+        &self,
+        pack: &Pack,
+        mode: &Mode,
+        mut trace: Option<(&mut Vec<Tensor>, &mut Option<Features>)>,
+    ) -> Result<Tensor> {
+        let seen = self.see(pack, mode, trace.is_some())?;
+        let rotary = text_rotary(&self.config.text, &self.positions(pack)?);
+        let pick = |features: &Tensor| -> Result<Tensor> {
+            let identity = seen.rows.iter().enumerate().all(|(i, &row)| i == row as usize);
+            if identity && features.dim(0)? == seen.rows.len() {
+                return Ok(features.clone());
+            }
+            let rows = Tensor::from_slice(&seen.rows, seen.rows.len(), features.device())?;
+            Ok(features.index_select(&rows, 0)?)
+        };
+        let merged = seen.features.as_ref().map(|features| pick(&features.merged)).transpose()?;
+        let stack = seen.features.iter().flat_map(|features| &features.deepstack).map(&pick);
+        let stack = stack.collect::<Result<Vec<_>>>()?;
+        let embedding = &self.decoder.embedding;
+        let x = crate::nn::embed(merged.as_ref(), &pack.ids_t, &seen.places, embedding, mode)?;
+        let deepstack = Deepstack { features: &stack, places: &seen.places };
+        let layers = trace.as_mut().map(|(layers, _)| &mut **layers);
+        let hidden = self.decoder.forward(x, &rotary, &pack.segments, &deepstack, mode, layers)?;
+        if let Some((_, features)) = trace {
+            *features = seen.features;
+        }
+        Ok(hidden)
+    }
+
+    /// Runs every distinct image of the pack once.
+    fn see(&self, pack: &Pack, mode: &Mode, trace: bool) -> Result<Seen> {
+        let (mut distinct, mut index): (Vec<&Patches>, HashMap<*const Patches, usize>) = Default::default();
+        let mut firsts = vec![0u32];
+        let merge = self.config.vision.merge_size;
+        let mut uses: Vec<(usize, Vec<u32>)> = Vec::new();
+        for root in &pack.roots {
+            let mut tokens = self.image_rows(pack, root.segment).into_iter();
+            for image in &root.images {
+                let at = *index.entry(Arc::as_ptr(image)).or_insert_with(|| {
+                    distinct.push(image);
+                    firsts.push(firsts[distinct.len() - 1] + image.image_tokens(merge) as u32);
+                    distinct.len() - 1
+                });
+                let rows: Vec<u32> = tokens.by_ref().take(image.image_tokens(merge)).collect();
+                if rows.len() != image.image_tokens(merge) {
+                    let expected = format!("{} for its image", image.image_tokens(merge));
+                    return Err(Error::input("prompt", "image tokens", expected, rows.len()));
+                }
+                uses.push((at, rows));
+            }
+            let rest = tokens.count();
+            if rest > 0 {
+                let expected = format!("none beyond those of {} images", root.images.len());
+                return Err(Error::input("prompt", "image tokens", expected, format!("{rest} more")));
+            }
+        }
+        if distinct.is_empty() {
+            return Ok(Seen { features: None, rows: vec![], places: vec![] });
+        }
+        let frozen = self.parameters.iter().all(|p| p.part == Part::Text || !p.trainable());
+        let mode = Mode { sink: mode.sink.clone().filter(|_| !frozen), ..mode.clone() };
+        let features = self.tower.forward(&distinct, &mode, trace)?;
+        let (mut rows, mut places) = (Vec::new(), Vec::new());
+        for (at, tokens) in uses {
+            let (first, end) = (firsts[at], firsts[at + 1]);
+            for (row, &feature) in (first..end).zip(&features.order[first as usize..end as usize]) {
+                rows.push(row);
+                places.push(tokens[(feature - first) as usize]);
+            }
+        }
+        Ok(Seen { features: Some(features), rows, places })
+    }
+
+    fn image_rows(&self, pack: &Pack, segment: usize) -> Vec<u32> {
+        let rows = pack.segments.segment(segment).tokens();
+        let image = self.config.image_token_id;
+        rows.filter(|&row| pack.ids_t[row] == image).map(|row| row as u32).collect()
+    }
+
+    /// M-RoPE positions of every token of a pack: a segment continues where its parent ends.
+    pub(crate) fn positions(&self, pack: &Pack) -> Result<Vec<[u32; 3]>> {
+        let (mut positions, mut ends) = (Vec::with_capacity(pack.ids_t.len()), Vec::new());
+        let mut roots = pack.roots.iter().peekable();
+        for (index, segment) in pack.segments.iter().enumerate() {
+            let grids: Vec<[usize; 3]> = match roots.next_if(|root| root.segment == index) {
+                Some(root) => root.images.iter().map(|image| image.grid_thw).collect(),
+                None => vec![],
+            };
+            let start = segment.parent.map_or(0, |parent| ends[parent]);
+            let (ids, image) = (&pack.ids_t[segment.tokens()], self.config.image_token_id);
+            let (own, end) = mrope_positions(ids, image, &grids, self.config.vision.merge_size, start);
+            if own.len() != ids.len() {
+                return Err(Error::input("prompt", "image tokens", own.len(), ids.len()));
+            }
+            positions.extend(own);
+            ends.push(end);
+        }
+        Ok(positions)
+    }
+
+    /// Every intermediate of a forward pass over a pack, without gradients.
+    ///
+    /// # Errors
+    /// As [`VisionLanguageModel::token_logprobs`].
+    pub fn trace(&self, pack: &Pack) -> Result<Trace> {
+        let (mode, mut text_layers, mut features) = (self.mode(None), Vec::new(), None);
+        let hidden_td = self.hidden(pack, &mode, Some((&mut text_layers, &mut features)))?;
+        let normed = self.decoder.finish(&hidden_td, &mode)?;
+        let logits = normed.matmul(&self.decoder.head.var().t()?)?;
+        let in_image_order = |x: &Tensor, order: &[u32]| -> Result<Tensor> {
+            let mut inverse = vec![0u32; order.len()];
+            order.iter().enumerate().for_each(|(row, &index)| inverse[index as usize] = row as u32);
+            Ok(x.index_select(&Tensor::from_vec(inverse, order.len(), x.device())?, 0)?)
+        };
+        let (mut vision_output, mut deepstack, mut vision_blocks) = (None, Vec::new(), Vec::new());
+        if let Some(features) = features {
+            vision_output = Some(in_image_order(&features.merged, &features.order)?);
+            let stack = features.deepstack.iter().map(|x| in_image_order(x, &features.order));
+            deepstack = stack.collect::<Result<_>>()?;
+            vision_blocks = features.trace;
+        }
+        let positions = self.positions(pack)?;
+        Ok(Trace { vision_blocks, vision_output, deepstack, text_layers, logits, positions })
+    }
+
+    /// Writes the weights into an existing directory, as published.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save_weights(&self, dir: &Path) -> Result<()> {
+        let mut tensors = Vec::new();
+        for parameter in &self.parameters {
+            tensors.extend(parameter.published()?);
+        }
+        weights::save(dir, tensors, &weights::Layout::default())
+    }
+
+    /// The text model's rotary angles at given positions.
+    pub(crate) fn rotary(&self, positions: &[[u32; 3]]) -> Rotary {
+        text_rotary(&self.config.text, positions)
+    }
+}

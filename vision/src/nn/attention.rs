@@ -1,0 +1,103 @@
+//! Attention over a segment tree, on slices: queries, keys and values of a token stand in one row.
+//!
+//! Shapes: T tokens, H query heads, K key heads, D width of a head; a row is `[(H + 2K) * D]`.
+
+use std::sync::Arc;
+
+use candle_core::{D, DType, Result, Tensor, bail};
+
+use super::attention_kernel::{Saved, backward, forward};
+use super::buffers::Buffer;
+use super::query_blocks::{Dims, Heads};
+use super::segments::Segments;
+use super::simd::par_rows;
+
+/// Grouped-query attention of one packed row: a token attends to the tokens of its own segment (with
+/// `causal`, up to itself) and to all tokens of its segment's ancestors. Scores are scaled by
+/// `1 / sqrt(D)`.
+#[derive(Clone, Debug)]
+pub(crate) struct Attention {
+    pub dims: Dims,
+    pub segments: Arc<Segments>,
+    pub causal: bool,
+}
+
+impl Attention {
+    pub(crate) fn new(dims: Dims, segments: &Arc<Segments>, causal: bool) -> Result<Self> {
+        if dims.heads == 0 || dims.kv_heads == 0 || !dims.heads.is_multiple_of(dims.kv_heads) {
+            bail!("{} query heads do not share {} key heads evenly", dims.heads, dims.kv_heads);
+        }
+        Ok(Self { dims, segments: segments.clone(), causal })
+    }
+
+    fn parts<'a>(&self, qkv: &'a [f32]) -> [Heads<'a>; 3] {
+        let (q, kv) = (self.dims.q_width(), self.dims.kv_width());
+        [0, q, q + kv].map(|offset| Heads { data: qkv, stride: q + 2 * kv, offset })
+    }
+
+    /// Output `[T, H, D]` and log-sum-exp `[T, H]`.
+    pub(crate) fn forward(&self, qkv: &[f32]) -> (Buffer, Buffer) {
+        forward(self.parts(qkv), &self.segments, self.causal, self.dims)
+    }
+
+    /// The gradient of `qkv`.
+    pub(crate) fn backward(&self, qkv: &[f32], out: &[f32], lse_th: &[f32], d_out: &[f32]) -> Buffer {
+        let (d, q_width, kv_width) = (self.dims.head_dim, self.dims.q_width(), self.dims.kv_width());
+        let [out, d_out] = [out, d_out].map(|data| Heads { data, stride: q_width, offset: 0 });
+        let saved = Saved { out, d_out, lse_th };
+        let parts = backward(self.parts(qkv), saved, &self.segments, self.causal, self.dims);
+        let mut d_qkv = Buffer::new(qkv.len());
+        let (stride, group) = (q_width + 2 * kv_width, q_width / self.dims.kv_heads);
+        // Every (tree, key head) wrote its own columns; rows are copied into place in parallel.
+        par_rows(&mut d_qkv, stride, |first, rows| {
+            let tokens = first..first + rows.len() / stride;
+            for part in &parts {
+                let (start, end) =
+                    (part.tokens.start.max(tokens.start), part.tokens.end.min(tokens.end));
+                for token in start..end {
+                    let row = &mut rows[(token - first) * stride..][..stride];
+                    let (kv, from) = (part.kv, token - part.tokens.start);
+                    row[kv * group..][..group].copy_from_slice(&part.d_q[from * group..][..group]);
+                    row[q_width + kv * d..][..d].copy_from_slice(&part.d_k[from * d..][..d]);
+                    row[q_width + kv_width + kv * d..][..d].copy_from_slice(&part.d_v[from * d..][..d]);
+                }
+            }
+        });
+        d_qkv
+    }
+
+    /// The same in plain candle operations with a dense mask: `[T, (H + 2K) * D]` to `[T, H * D]`.
+    pub(crate) fn compose(&self, qkv: &Tensor) -> Result<Tensor> {
+        let Dims { heads, kv_heads, head_dim } = self.dims;
+        let tokens = qkv.dim(0)?;
+        let part = |first: usize, heads: usize| -> Result<Tensor> {
+            qkv.narrow(1, first * head_dim, heads * head_dim)?.reshape((tokens, heads, head_dim))
+        };
+        let repeat = |x_tkd: Tensor| -> Result<Tensor> {
+            x_tkd
+                .unsqueeze(2)?
+                .broadcast_as((tokens, kv_heads, heads / kv_heads, head_dim))?
+                .reshape((tokens, heads, head_dim))?
+                .transpose(0, 1)?
+                .contiguous()
+        };
+        let q_htd = part(0, heads)?.transpose(0, 1)?.contiguous()?;
+        let (k_htd, v_htd) = (repeat(part(heads, kv_heads)?)?, repeat(part(heads + kv_heads, kv_heads)?)?);
+        let scale = f64::from(self.dims.scale());
+        let scores_htt = (q_htd.matmul(&k_htd.t()?.contiguous()?)? * scale)?.to_dtype(DType::F32)?;
+        let weights_htt = softmax(&scores_htt.broadcast_add(&self.mask(qkv)?)?)?.to_dtype(qkv.dtype())?;
+        weights_htt.matmul(&v_htd)?.transpose(0, 1)?.contiguous()?.reshape((tokens, heads * head_dim))
+    }
+
+    fn mask(&self, like: &Tensor) -> Result<Tensor> {
+        let tokens = like.dim(0)?;
+        let sees = self.segments.visibility(self.causal);
+        let mask = sees.into_iter().map(|sees| if sees { 0.0f32 } else { -1e9 }).collect();
+        Tensor::from_vec(mask, (tokens, tokens), like.device())
+    }
+}
+
+fn softmax(x: &Tensor) -> Result<Tensor> {
+    let e = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
+}

@@ -1,0 +1,108 @@
+//! `x + out(attention(rope(qkv(norm(x)))))`: the attention half of a layer, text or vision.
+
+use candle_core::{Result, Tensor};
+
+use super::attention::Attention;
+use super::buffers::Buffer;
+use super::layer::{Layer, Saved};
+use super::linear::Linear;
+use super::norm::Norm;
+use super::rope::Rotary;
+use super::simd;
+use super::sink::GradSink;
+
+/// The weights; which token sees which, and at what angle, comes with each row ([`AttentionLayer`]).
+#[derive(Clone, Debug)]
+pub(crate) struct AttentionBlock {
+    pub norm: Norm,
+    /// Rows of the query heads, then the key heads, then the value heads.
+    pub qkv: Linear,
+    /// Norms of every query head and every key head, before the rotation (Qwen3).
+    pub head_norms: Option<(Norm, Norm)>,
+    pub out: Linear,
+}
+
+/// An [`AttentionBlock`] on one packed row.
+#[derive(Clone, Debug)]
+pub(crate) struct AttentionLayer {
+    pub block: AttentionBlock,
+    pub attention: Attention,
+    pub rotary: Rotary,
+}
+
+impl AttentionBlock {
+    /// Queries, keys and values of the normalised rows, before and after head norms and rotation.
+    pub(crate) fn project(
+        &self,
+        x: &[f32],
+        attention: &super::query_blocks::Dims,
+        rotary: &Rotary,
+        keep_raw: bool,
+    ) -> Result<(Buffer, Option<Buffer>)> {
+        let mut qkv = self.qkv.apply(&self.norm.apply(x)?)?;
+        let raw = (keep_raw && self.head_norms.is_some()).then(|| Buffer::copy_of(&qkv));
+        let stride = self.qkv.out();
+        if let Some((q_norm, k_norm)) = &self.head_norms {
+            q_norm.apply_strided(&mut qkv, stride, 0, attention.heads)?;
+            k_norm.apply_strided(&mut qkv, stride, attention.q_width(), attention.kv_heads)?;
+        }
+        rotary.rotate(&mut qkv, stride, attention.heads + attention.kv_heads, 1.0);
+        Ok((qkv, raw))
+    }
+}
+
+impl Layer for AttentionLayer {
+    fn widths(&self) -> (usize, usize) {
+        (self.block.norm.width(), self.block.out.out())
+    }
+
+    fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {
+        let (qkv, raw) = self.block.project(x, &self.attention.dims, &self.rotary, true)?;
+        let (out, lse) = self.attention.forward(&qkv);
+        let mut y = Buffer::copy_of(x);
+        self.block.out.add_to(&out, &mut y)?;
+        Ok((y, [qkv, out, lse].into_iter().chain(raw).collect()))
+    }
+
+    fn backward(&self, x: &[f32], saved: Saved, d_y: Buffer, sink: &GradSink) -> Result<Buffer> {
+        let (block, dims) = (&self.block, self.attention.dims);
+        let [qkv, out, lse, rest @ ..] = &saved[..] else {
+            candle_core::bail!("attention saved {} buffers, not 3", saved.len())
+        };
+        block.out.weight_grads(out, &d_y, sink);
+        let d_out = block.out.input_grad(&d_y)?;
+        let mut d_qkv = self.attention.backward(qkv, out, lse, &d_out);
+        drop(d_out);
+        let stride = block.qkv.out();
+        self.rotary.rotate(&mut d_qkv, stride, dims.heads + dims.kv_heads, -1.0);
+        if let (Some((q_norm, k_norm)), Some(raw)) = (&block.head_norms, rest.first()) {
+            q_norm.backward_strided(raw, &mut d_qkv, stride, 0, dims.heads, sink)?;
+            k_norm.backward_strided(raw, &mut d_qkv, stride, dims.q_width(), dims.kv_heads, sink)?;
+        }
+        drop(saved);
+        let normed = block.norm.apply(x)?;
+        block.qkv.weight_grads(&normed, &d_qkv, sink);
+        drop(normed);
+        let mut d_x = block.qkv.input_grad(&d_qkv)?;
+        block.norm.backward_strided(x, &mut d_x, block.norm.width(), 0, 1, sink)?;
+        simd::par_add(&mut d_x, &d_y);
+        Ok(d_x)
+    }
+
+    fn compose(&self, x: &Tensor) -> Result<Tensor> {
+        let (tokens, dims) = (x.dim(0)?, self.attention.dims);
+        let qkv = self.block.qkv.compose(&self.block.norm.compose_last(x)?)?;
+        let turned = |first: usize, heads: usize, norm: Option<&Norm>| -> Result<Tensor> {
+            let part = qkv.narrow(1, first, heads * dims.head_dim)?;
+            let part = part.reshape((tokens, heads, dims.head_dim))?;
+            let part = norm.map_or(Ok(part.clone()), |norm| norm.compose_last(&part))?;
+            self.rotary.compose(&part)?.reshape((tokens, heads * dims.head_dim))
+        };
+        let norms = self.block.head_norms.as_ref();
+        let q = turned(0, dims.heads, norms.map(|norms| &norms.0))?;
+        let k = turned(dims.q_width(), dims.kv_heads, norms.map(|norms| &norms.1))?;
+        let v = qkv.narrow(1, dims.q_width() + dims.kv_width(), dims.kv_width())?;
+        let out = self.attention.compose(&Tensor::cat(&[q, k, v], 1)?)?;
+        x + self.block.out.compose(&out)?
+    }
+}
