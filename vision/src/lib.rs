@@ -7,8 +7,11 @@
 
 pub mod config;
 mod error;
+pub mod generate;
 pub mod images;
+pub mod models;
 pub mod nn;
+pub mod pack;
 pub mod processor;
 pub mod text;
 pub mod tiny;

@@ -66,7 +66,7 @@ impl Processor {
         let missing =
             || Error::input(place.display(), "added_tokens", format!("with {IMAGE_TOKEN}"), "without");
         let image_token_id = tokenizer.id(IMAGE_TOKEN).ok_or_else(missing)?;
-        let video_token_id = tokenizer.id(VIDEO_TOKEN);
+        let video_token_id = tokenizer.id(VIDEO_TOKEN).unwrap_or(u32::MAX);
         let files = read_files(dir)?;
         Ok(Self { images, tokenizer, template, image_token_id, video_token_id, files })
     }

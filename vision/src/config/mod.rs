@@ -4,9 +4,18 @@
 //! `text_config`/`vision_config` as Qwen3-VL and transformers 5 write it) become [`Config`]. Knows
 //! nothing of weights.
 
+mod check;
+mod family;
+pub(crate) mod fields;
+mod generation;
+mod read;
+
 use std::path::Path;
 
 use crate::Result;
+pub use family::{FAMILIES, FamilyRow};
+use fields::Fields;
+pub use generation::GenerationConfig;
 
 /// A model family this crate implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +132,22 @@ impl Config {
     /// # Errors
     /// Names the file, the field and the two values for an unknown architecture, a mixture of experts, a
     /// missing or mistyped field, or sizes that do not fit each other.
-    pub fn from_dir(_dir: &Path) -> Result<Self> {
-        Err(crate::Error::input("config.json", "reader", "written", "not yet"))
+    pub fn from_dir(dir: &Path) -> Result<Self> {
+        let path = dir.join("config.json");
+        Self::from_value(fields::read_json(&path)?, &path.display().to_string())
+    }
+
+    /// Reads what `config.json` holds; `place` is how errors call it.
+    ///
+    /// # Errors
+    /// As [`Config::from_dir`].
+    pub fn from_value(raw: serde_json::Value, place: &str) -> Result<Self> {
+        let mut config = {
+            let root = Fields::root(place, &raw)?;
+            read::config(&root)?
+        };
+        check::sizes(&config, place)?;
+        config.raw = raw;
+        Ok(config)
     }
 }

@@ -72,8 +72,8 @@ impl Decoder {
         let attention = Attention::new(self.dims, segments, true)?;
         let mut chain: Vec<Box<dyn Layer>> = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
-            let (attention, rotary) = (attention.clone(), rotary.clone());
-            chain.push(Box::new(AttentionLayer { block: layer.attention.clone(), attention, rotary }));
+            let (attention, rotary, tap) = (attention.clone(), rotary.clone(), mode.tap.clone());
+            chain.push(Box::new(AttentionLayer { block: layer.attention.clone(), attention, rotary, tap }));
             chain.push(Box::new(layer.mlp.clone()));
             let features = deepstack.features.get(index);
             if features.is_some() || trace.is_some() {

@@ -136,7 +136,7 @@ impl VisionLanguageModel {
     }
 
     pub(crate) fn mode(&self, sink: Option<&GradSink>) -> Mode {
-        Mode { sink: sink.cloned(), checkpoint: self.checkpoint, composed: self.composed }
+        Mode { sink: sink.cloned(), checkpoint: self.checkpoint, composed: self.composed, tap: None }
     }
 
     /// Adds the gradients of `loss` to `sink`.
@@ -305,7 +305,7 @@ impl VisionLanguageModel {
         for parameter in &self.parameters {
             tensors.extend(parameter.published()?);
         }
-        weights::save(dir, tensors, &weights::Layout::default())
+        weights::save(dir, tensors, &weights::Layout::default()).map(|_| ())
     }
 
     /// The text model's rotary angles at given positions.

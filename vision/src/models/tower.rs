@@ -130,7 +130,7 @@ impl Tower {
                 self.config.window_size.is_some() && !self.config.full_attention_blocks.contains(&index);
             let attention = Attention::new(dims, if windowed { &windows } else { &whole }, false)?;
             let (rotary, weights) = (rotary.clone(), block.attention.clone());
-            layers.push(Box::new(AttentionLayer { block: weights, attention, rotary }));
+            layers.push(Box::new(AttentionLayer { block: weights, attention, rotary, tap: None }));
             layers.push(Box::new(block.mlp.clone()));
             if let Some(level) = self.config.deepstack_blocks.iter().position(|&block| block == index) {
                 x = Chain::new(std::mem::take(&mut layers)).apply(&x, mode)?;

@@ -1,5 +1,7 @@
 //! `x + out(attention(rope(qkv(norm(x)))))`: the attention half of a layer, text or vision.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use candle_core::{Result, Tensor};
 
 use super::attention::Attention;
@@ -7,6 +9,7 @@ use super::buffers::Buffer;
 use super::layer::{Layer, Saved};
 use super::linear::Linear;
 use super::norm::Norm;
+use super::query_blocks::Dims;
 use super::rope::Rotary;
 use super::simd;
 use super::sink::GradSink;
@@ -28,6 +31,31 @@ pub(crate) struct AttentionLayer {
     pub block: AttentionBlock,
     pub attention: Attention,
     pub rotary: Rotary,
+    /// Receives keys and values, for a decoder that will go on.
+    pub tap: Option<KvTap>,
+}
+
+/// Keys and values of every layer of a forward pass, `[T, kv_heads * head_dim]` each, in layer order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KvTap(Arc<Mutex<Vec<(Buffer, Buffer)>>>);
+
+impl KvTap {
+    /// What was collected.
+    pub(crate) fn take(&self) -> Vec<(Buffer, Buffer)> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn push(&self, qkv: &[f32], dims: &Dims) {
+        let (q, kv) = (dims.q_width(), dims.kv_width());
+        let tokens = qkv.len() / (q + 2 * kv);
+        let (mut keys, mut values) = (Buffer::new(tokens * kv), Buffer::new(tokens * kv));
+        let rows = keys.chunks_exact_mut(kv).zip(values.chunks_exact_mut(kv));
+        for ((keys, values), row) in rows.zip(qkv.chunks_exact(q + 2 * kv)) {
+            keys.copy_from_slice(&row[q..q + kv]);
+            values.copy_from_slice(&row[q + kv..]);
+        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((keys, values));
+    }
 }
 
 impl AttentionBlock {
@@ -35,19 +63,25 @@ impl AttentionBlock {
     pub(crate) fn project(
         &self,
         x: &[f32],
-        attention: &super::query_blocks::Dims,
+        attention: &Dims,
         rotary: &Rotary,
         keep_raw: bool,
     ) -> Result<(Buffer, Option<Buffer>)> {
         let mut qkv = self.qkv.apply(&self.norm.apply(x)?)?;
         let raw = (keep_raw && self.head_norms.is_some()).then(|| Buffer::copy_of(&qkv));
+        self.turn(&mut qkv, attention, rotary)?;
+        Ok((qkv, raw))
+    }
+
+    /// Head norms and rotation of projected rows.
+    pub(crate) fn turn(&self, qkv: &mut [f32], attention: &Dims, rotary: &Rotary) -> Result<()> {
         let stride = self.qkv.out();
         if let Some((q_norm, k_norm)) = &self.head_norms {
-            q_norm.apply_strided(&mut qkv, stride, 0, attention.heads)?;
-            k_norm.apply_strided(&mut qkv, stride, attention.q_width(), attention.kv_heads)?;
+            q_norm.apply_strided(qkv, stride, 0, attention.heads)?;
+            k_norm.apply_strided(qkv, stride, attention.q_width(), attention.kv_heads)?;
         }
-        rotary.rotate(&mut qkv, stride, attention.heads + attention.kv_heads, 1.0);
-        Ok((qkv, raw))
+        rotary.rotate(qkv, stride, attention.heads + attention.kv_heads, 1.0);
+        Ok(())
     }
 }
 
@@ -58,6 +92,9 @@ impl Layer for AttentionLayer {
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {
         let (qkv, raw) = self.block.project(x, &self.attention.dims, &self.rotary, true)?;
+        if let Some(tap) = &self.tap {
+            tap.push(&qkv, &self.attention.dims);
+        }
         let (out, lse) = self.attention.forward(&qkv);
         let mut y = Buffer::copy_of(x);
         self.block.out.add_to(&out, &mut y)?;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::attention_block::KvTap;
 use super::buffers::Buffer;
 use super::host::{Host, floats};
 use super::sink::GradSink;
@@ -52,9 +53,15 @@ pub struct Mode {
     pub checkpoint: bool,
     /// Use the compositions of candle operations even where there is a fast path.
     pub composed: bool,
+    /// Receives the keys and values of every text layer.
+    pub(crate) tap: Option<KvTap>,
 }
 
 impl Mode {
+    pub(crate) fn tapped(self, tap: &KvTap) -> Self {
+        Self { tap: Some(tap.clone()), ..self }
+    }
+
     /// What ties an operation to the graph ([`GradSink::anchor`]); a constant where there is no sink.
     pub(crate) fn anchor(&self) -> Result<Tensor> {
         match &self.sink {

@@ -22,15 +22,16 @@ mod query_blocks;
 mod rope;
 mod rows;
 mod segments;
-mod simd;
+pub(crate) mod simd;
 mod sink;
+pub(crate) mod skinny;
 
 mod patch_embed;
 
 pub(crate) use attention::Attention;
-pub(crate) use attention_block::{AttentionBlock, AttentionLayer};
+pub(crate) use attention_block::{AttentionBlock, AttentionLayer, KvTap};
 pub(crate) use buffers::Buffer;
-pub(crate) use layer::{Chain, Layer, Saved};
+pub(crate) use layer::{Chain, Layer};
 pub(crate) use linear::Linear;
 pub(crate) use logprobs::token_logprobs;
 pub(crate) use mlp::{Act, MlpBlock};
