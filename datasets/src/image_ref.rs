@@ -4,24 +4,51 @@
 
 use crate::{Error, Result};
 use image::{ImageReader, RgbImage};
+use parquet::data_type::ByteArray;
 use std::io::{BufRead, Cursor, Seek};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Encoded image bytes, shared and never copied on clone.
+/// Encoded image bytes, shared and never copied on clone: their own, or a slice of a parquet page (which may itself be
+/// a slice of a mapped file).
 #[derive(Clone)]
-pub struct Encoded(Arc<[u8]>);
+pub struct Encoded(Store);
+
+#[derive(Clone)]
+enum Store {
+    Own(bytes::Bytes),
+    Page(ByteArray),
+}
 
 impl std::ops::Deref for Encoded {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Store::Own(bytes) => bytes,
+            Store::Page(bytes) => bytes.data(),
+        }
+    }
+}
+
+impl Encoded {
+    /// As a value of a parquet column.
+    pub(crate) fn into_page(self) -> ByteArray {
+        match self.0 {
+            Store::Own(bytes) => bytes.into(),
+            Store::Page(bytes) => bytes,
+        }
     }
 }
 
 impl From<Vec<u8>> for Encoded {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        Self(Store::Own(bytes.into()))
+    }
+}
+
+impl From<ByteArray> for Encoded {
+    fn from(bytes: ByteArray) -> Self {
+        Self(Store::Page(bytes))
     }
 }
 
@@ -69,6 +96,7 @@ impl ImageRef {
         match self {
             Self::Rgb(image) => format!("drawn {}x{}", image.width(), image.height()),
             Self::Path(path) => path.display().to_string(),
+            Self::Bytes { name, bytes } if name.is_empty() => format!("of {} bytes", bytes.len()),
             Self::Bytes { name, .. } => name.clone(),
         }
     }

@@ -9,12 +9,18 @@ pub use image_ref::{DecodeLimits, Encoded, ImageRef};
 pub use prompt::{IMAGE_MARK, Piece, pieces};
 pub use sample::Sample;
 pub use task::{Chance, OpenOptions, Split, TASKS, Task, TaskEntry, open};
+pub use tasks::{DataOptions, Grader, open_data};
 
 mod error;
+pub mod formats;
 pub mod grade;
 mod image_ref;
+mod mapped;
+pub mod prep;
 mod prompt;
+pub mod read;
 mod sample;
 mod synth;
 mod task;
 mod tasks;
+pub mod write;

@@ -1,5 +1,7 @@
 //! Config: every spelling of every family gives what transformers makes of it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 
 use foveate_vision::config::{Config, FAMILIES};

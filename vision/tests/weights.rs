@@ -1,5 +1,7 @@
 //! Weights: what is read back is what was written, and a damaged file is refused with its reason.
 
+#![allow(clippy::unwrap_used)]
+
 use std::borrow::Cow;
 use std::path::Path;
 

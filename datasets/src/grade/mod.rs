@@ -7,6 +7,7 @@
 pub mod choice;
 pub mod exact;
 pub mod format;
+pub mod math;
 pub mod number;
 mod zone;
 

@@ -2,3 +2,4 @@
 
 pub(crate) mod canvas;
 pub(crate) mod draw;
+pub(crate) mod text;

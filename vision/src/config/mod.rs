@@ -9,6 +9,8 @@ mod family;
 pub(crate) mod fields;
 mod generation;
 mod read;
+mod text;
+mod vision;
 
 use std::path::Path;
 

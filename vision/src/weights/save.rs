@@ -4,11 +4,10 @@
 //! calls renames the directory when it is whole.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, View, serialize_to_file};
 use serde_json::{Map, Value, json};
 
 use super::{convert, shards};
@@ -26,6 +25,15 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// The format's name for it.
+    fn dtype(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+        }
+    }
+
     /// Bytes of a number.
     pub fn bytes(self) -> usize {
         match self {
@@ -60,24 +68,8 @@ struct Stored<'a> {
     precision: Precision,
 }
 
-impl View for Stored<'_> {
-    fn dtype(&self) -> Dtype {
-        match self.precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
-            Precision::Bf16 => Dtype::BF16,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(convert::to_bytes(&self.values, self.precision))
-    }
-
-    fn data_len(&self) -> usize {
+impl Stored<'_> {
+    fn bytes(&self) -> usize {
         self.values.len() * self.precision.bytes()
     }
 }
@@ -101,7 +93,7 @@ pub fn save<'a>(
             return Err(Error::input(dir.display(), name, "there once", "there twice"));
         }
         let stored = Stored { shape, values, precision: layout.precision };
-        let bytes = stored.data_len();
+        let bytes = stored.bytes();
         if !out.shard.is_empty() && out.shard_bytes + bytes > layout.max_shard_bytes {
             out.flush()?;
         }
@@ -146,6 +138,28 @@ fn check(name: &str, shape: &[usize], values: &[f32], precision: Precision) -> R
     }
 }
 
+/// Header length, header, values; the header is padded so that values lie at multiples of eight bytes.
+fn write_shard(path: &Path, tensors: &[(String, Stored)]) -> std::io::Result<()> {
+    let mut header = Map::from_iter([("__metadata__".to_owned(), json!({"format": "pt"}))]);
+    let mut at = 0;
+    for (name, tensor) in tensors {
+        let offsets = [at, at + tensor.bytes()];
+        let dtype = tensor.precision.dtype();
+        let claim = json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": offsets});
+        header.insert(name.clone(), claim);
+        at = offsets[1];
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut out = BufWriter::new(File::create(path)?);
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    for (_, tensor) in tensors {
+        out.write_all(&convert::to_bytes(&tensor.values, tensor.precision))?;
+    }
+    out.into_inner()?.sync_all()
+}
+
 struct Writer<'a, 'd> {
     dir: &'d Path,
     shard: Vec<(String, Stored<'a>)>,
@@ -160,11 +174,7 @@ impl Writer<'_, '_> {
     /// Writes the shard under a name for the time being: how many there will be is not known yet.
     fn flush(&mut self) -> Result<()> {
         let path = self.dir.join(format!("model-{:05}.safetensors.part", self.files.len() + 1));
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let tensors = std::mem::take(&mut self.shard);
-        serialize_to_file(tensors, Some(metadata), &path)
-            .map_err(|e| Error::io(&path)(std::io::Error::other(e)))?;
-        File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;
+        write_shard(&path, &std::mem::take(&mut self.shard)).map_err(Error::io(&path))?;
         self.shard_bytes = 0;
         self.files.push(path);
         Ok(())
