@@ -92,7 +92,9 @@ impl Error {
     /// Whether the user's input, not the work, is at fault (exit code 2).
     pub fn is_input(&self) -> bool {
         match self {
-            Self::Io { .. } | Self::Recipe { .. } | Self::Run { .. } | Self::Data(_) | Self::Augment(_) => true,
+            Self::Io { .. } | Self::Recipe { .. } | Self::Run { .. } | Self::Data(_) | Self::Augment(_) => {
+                true
+            }
             Self::Vision(e) => e.is_input(),
             Self::Objective(e) => e.is_input(),
             Self::NoGradient { .. } | Self::Size { .. } | Self::NotFinite { .. } | Self::Tensor(_) => false,

@@ -3,8 +3,8 @@
 //! A reward gives one number for one answer. It does not weigh or add: the recipe does. Correctness is
 //! the task's own grade, so that what is trained is what is evaluated.
 
-use crate::recipe::RewardSpec;
 use crate::Result;
+use crate::recipe::RewardSpec;
 use foveate_datasets::{Grade, Sample};
 use foveate_objectives::Entry;
 use std::fmt::Debug;
