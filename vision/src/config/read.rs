@@ -40,8 +40,10 @@ fn family(root: &Fields) -> Result<&'static FamilyRow> {
     };
     let architecture = match root.get("architectures") {
         None => None,
-        Some(Value::Array(all)) if all.len() == 1 => all[0].as_str(),
-        Some(other) => return Err(root.wrong("architectures", "a list of one name", other)),
+        Some(found) => match found.as_array().map(Vec::as_slice) {
+            Some([Value::String(name)]) => Some(name.as_str()),
+            _ => return Err(root.wrong("architectures", "a list of one name", found)),
+        },
     };
     let model_type = root.text("model_type")?;
     let row = match (architecture, model_type) {

@@ -21,35 +21,28 @@ pub(super) fn vision(fields: &Fields, row: &FamilyRow) -> Result<VisionConfig> {
             .or_else(|_| rope.must_be("rope_type", &json!("default")))?;
     }
     let (hidden_size, intermediate_size, out_hidden_size) = vision_widths(fields, row, &default)?;
-    let window_size = match default.window_size {
-        Some(side) => Some(fields.size("window_size", side)?),
-        None => None,
-    };
-    let position_embeddings = match default.position_embeddings {
-        Some(rows) => Some(fields.size("num_position_embeddings", rows)?),
-        None => None,
-    };
+    let own =
+        |name: &str, default: Option<usize>| default.map(|default| fields.size(name, default)).transpose();
+    // Families without windows or deepstack have none, whatever their files say.
     let blocks = |there: bool, name: &str, default: &[usize]| {
         if there { fields.indexes(name, default) } else { Ok(vec![]) }
     };
-    let full = &default.full_attention_blocks;
-    let deep = &default.deepstack_blocks;
+    let (full, deep) = (&default.full_attention_blocks, &default.deepstack_blocks);
+    let windows = default.window_size.is_some();
     Ok(VisionConfig {
         depth: fields.size("depth", default.depth)?,
         hidden_size,
         intermediate_size,
         heads: fields.size("num_heads", default.heads)?,
-        channels: default.channels,
         patch_size: fields.size("patch_size", default.patch_size)?,
         temporal_patch_size: fields.size("temporal_patch_size", default.temporal_patch_size)?,
         merge_size: fields.size("spatial_merge_size", default.merge_size)?,
         out_hidden_size,
-        act: default.act,
-        rms_norm: default.rms_norm,
-        full_attention_blocks: blocks(window_size.is_some(), "fullatt_block_indexes", full)?,
-        deepstack_blocks: blocks(position_embeddings.is_some(), "deepstack_visual_indexes", deep)?,
-        window_size,
-        position_embeddings,
+        window_size: own("window_size", default.window_size)?,
+        full_attention_blocks: blocks(windows, "fullatt_block_indexes", full)?,
+        deepstack_blocks: blocks(!deep.is_empty(), "deepstack_visual_indexes", deep)?,
+        position_embeddings: own("num_position_embeddings", default.position_embeddings)?,
+        ..default
     })
 }
 

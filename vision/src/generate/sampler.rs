@@ -102,12 +102,7 @@ impl<'a> Sampler<'a> {
     }
 
     /// One token for every row of `logits`, `[R, V]`, which are used up.
-    pub(crate) fn draw_all(
-        &self,
-        logits: &mut [f32],
-        places: &[Place],
-        step: usize,
-    ) -> Result<Vec<Draw>> {
+    pub(crate) fn draw_all(&self, logits: &mut [f32], places: &[Place], step: usize) -> Result<Vec<Draw>> {
         logits
             .par_chunks_mut(self.vocab)
             .zip(places)

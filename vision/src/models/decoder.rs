@@ -105,9 +105,8 @@ impl DecoderLayer {
         let (width, inner, part) = (config.hidden_size, config.intermediate_size, Part::Text);
         let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         let rows = [("q", q_width), ("k", kv_width), ("v", kv_width)];
-        let qkv_named = |suffix: &str| {
-            rows.map(|(name, rows)| (named(&format!("self_attn.{name}_proj.{suffix}")), rows))
-        };
+        let qkv_named =
+            |suffix: &str| rows.map(|(name, rows)| (named(&format!("self_attn.{name}_proj.{suffix}")), rows));
         let attention_norm = norm(loader, named("input_layernorm.weight"), width, config)?;
         let qkv = Linear {
             weight: loader.stacked(&qkv_named("weight"), &[width], part)?,

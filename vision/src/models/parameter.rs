@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use candle_core::{Device, Tensor, Var};
 
+use crate::Result;
 use crate::nn::Weight;
 use crate::weights::Weights;
-use crate::Result;
 
 /// A group of parameters that is trained or frozen together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -105,7 +105,8 @@ impl Tower {
         let grids: Vec<[usize; 3]> = images.iter().map(|image| image.grid_thw).collect();
         let order = PatchOrder::new(&self.config, &grids);
         let device = self.patch.weight.var().device().clone();
-        let mut x = self.rows(images, &order)?.to_device(&device)?.to_dtype(self.patch.weight.var().dtype())?;
+        let mut x =
+            self.rows(images, &order)?.to_device(&device)?.to_dtype(self.patch.weight.var().dtype())?;
         let lens = |lens: &[usize]| -> Result<Arc<Segments>> {
             let roots: Vec<_> = lens.iter().map(|&len| (len, None)).collect();
             Ok(Arc::new(Segments::new(&roots)?))

@@ -52,8 +52,7 @@ impl Attention {
         par_rows(&mut d_qkv, stride, |first, rows| {
             let tokens = first..first + rows.len() / stride;
             for part in &parts {
-                let (start, end) =
-                    (part.tokens.start.max(tokens.start), part.tokens.end.min(tokens.end));
+                let (start, end) = (part.tokens.start.max(tokens.start), part.tokens.end.min(tokens.end));
                 for token in start..end {
                     let row = &mut rows[(token - first) * stride..][..stride];
                     let (kv, from) = (part.kv, token - part.tokens.start);

@@ -21,12 +21,7 @@ struct Scratch {
 }
 
 /// Outputs `[T, H, D]` and log-sum-exp of the scores `[T, H]`.
-pub(crate) fn forward(
-    parts: [Heads; 3],
-    segments: &Segments,
-    causal: bool,
-    dims: Dims,
-) -> (Buffer, Buffer) {
+pub(crate) fn forward(parts: [Heads; 3], segments: &Segments, causal: bool, dims: Dims) -> (Buffer, Buffer) {
     let (tokens, width) = (segments.tokens(), dims.q_width());
     let mut out_thd = Buffer::new(tokens * width);
     let mut lse_th = Buffer::new(tokens * dims.heads);
@@ -38,13 +33,11 @@ pub(crate) fn forward(
         (lse, lse_rest) = lse_rest.split_at_mut(block.queries.len() * dims.heads);
         tasks.push((block, out, lse));
     }
-    tasks
-        .into_par_iter()
-        .for_each_init(Scratch::default, |scratch, (block, out, lse)| {
-            for kv in 0..dims.kv_heads {
-                forward_block(&block, parts, kv, dims, scratch, (out, lse));
-            }
-        });
+    tasks.into_par_iter().for_each_init(Scratch::default, |scratch, (block, out, lse)| {
+        for kv in 0..dims.kv_heads {
+            forward_block(&block, parts, kv, dims, scratch, (out, lse));
+        }
+    });
     (out_thd, lse_th)
 }
 
@@ -56,13 +49,7 @@ fn forward_block(
     scratch: &mut Scratch,
     (out, lse): (&mut [f32], &mut [f32]),
 ) {
-    let Scratch {
-        queries,
-        scores,
-        norms,
-        outputs,
-        ..
-    } = scratch;
+    let Scratch { queries, scores, norms, outputs, .. } = scratch;
     norms.clear();
     q.stack(kv, &block.queries, dims, queries);
     block.scores(queries, k, kv, dims.scale(), dims, scores);
@@ -82,9 +69,7 @@ fn forward_block(
     for (row, (output, norm)) in outputs.chunks_exact(dims.head_dim).zip(norms).enumerate() {
         let (head, query) = (first_head + row / count, row % count);
         let out = &mut out[(query * dims.heads + head) * dims.head_dim..][..dims.head_dim];
-        out.iter_mut()
-            .zip(output)
-            .for_each(|(out, value)| *out = value * *norm);
+        out.iter_mut().zip(output).for_each(|(out, value)| *out = value * *norm);
     }
 }
 
@@ -148,14 +133,7 @@ fn backward_block(
     scratch: &mut Scratch,
     grads: &mut HeadGrads,
 ) {
-    let Scratch {
-        queries,
-        scores,
-        outputs,
-        d_outputs,
-        d_scores,
-        ..
-    } = scratch;
+    let Scratch { queries, scores, outputs, d_outputs, d_scores, .. } = scratch;
     let (kv, origin, count) = (grads.kv, grads.tokens.start, block.queries.len());
     let per_kv = dims.heads_per_kv();
     q.stack(kv, &block.queries, dims, queries);
@@ -163,17 +141,13 @@ fn backward_block(
     block.scores(queries, k, kv, dims.scale(), dims, scores);
     block.scores(d_outputs, v, kv, 1.0, dims, d_scores);
     vectorised(|| {
-        let rows = scores
-            .chunks_exact_mut(block.key_count)
-            .zip(d_scores.chunks_exact_mut(block.key_count));
+        let rows = scores.chunks_exact_mut(block.key_count).zip(d_scores.chunks_exact_mut(block.key_count));
         for (row, (scores, d_scores)) in rows.enumerate() {
             let (head, query) = (kv * per_kv + row / count, row % count);
             let token = block.queries.start + query;
             let lse = saved.lse_th[token * dims.heads + head];
-            let (out, d_out) = (
-                saved.out.row(token, head, dims.head_dim),
-                saved.d_out.row(token, head, dims.head_dim),
-            );
+            let (out, d_out) =
+                (saved.out.row(token, head, dims.head_dim), saved.d_out.row(token, head, dims.head_dim));
             let delta = dot(out, d_out);
             let visible = block.visible(query);
             for (score, d_score) in scores[..visible].iter_mut().zip(&mut d_scores[..visible]) {

@@ -93,12 +93,7 @@ impl QueryBlock {
                     _ => keys.push(own.start..own_end),
                 }
                 let key_count = keys.iter().map(Range::len).sum();
-                blocks.push(Self {
-                    queries: start..end,
-                    keys,
-                    key_count,
-                    causal,
-                });
+                blocks.push(Self { queries: start..end, keys, key_count, causal });
             }
         }
         blocks
@@ -106,19 +101,12 @@ impl QueryBlock {
 
     pub(crate) fn all(segments: &Segments, causal: bool, dims: Dims) -> Vec<Self> {
         let trees = segments.trees().into_iter();
-        trees
-            .flat_map(|tree| Self::of_tree(segments, tree, causal, dims))
-            .collect()
+        trees.flat_map(|tree| Self::of_tree(segments, tree, causal, dims)).collect()
     }
 
     /// How many keys, counted from the first, the block's `query`-th token sees.
     pub(crate) fn visible(&self, query: usize) -> usize {
-        self.key_count
-            - if self.causal {
-                self.queries.len() - 1 - query
-            } else {
-                0
-            }
+        self.key_count - if self.causal { self.queries.len() - 1 - query } else { 0 }
     }
 
     /// Key ranges with the column of the score matrix where each begins.
@@ -144,14 +132,7 @@ impl QueryBlock {
         scores.resize(dims.heads_per_kv() * self.queries.len() * self.key_count, 0.0);
         for (column, keys) in self.columns() {
             let heads = heads.head(kv, keys, dims).t();
-            matmul(
-                &mut scores[column..],
-                self.key_count,
-                Write::Replace,
-                scale,
-                stacked,
-                heads,
-            );
+            matmul(&mut scores[column..], self.key_count, Write::Replace, scale, stacked, heads);
         }
     }
 
@@ -170,14 +151,7 @@ impl QueryBlock {
         for (column, keys) in self.columns() {
             let weights = Mat::strided(&weights[column..], rows, keys.len(), self.key_count);
             let write = if column == 0 { Write::Replace } else { Write::Add };
-            matmul(
-                product,
-                dims.head_dim,
-                write,
-                scale,
-                weights,
-                heads.head(kv, keys, dims),
-            );
+            matmul(product, dims.head_dim, write, scale, weights, heads.head(kv, keys, dims));
         }
     }
 

@@ -58,11 +58,7 @@ impl Segments {
     /// One prompt shared by completions.
     pub fn group(prompt: usize, completions: &[usize]) -> Result<Self> {
         let children = completions.iter().map(|&len| (len, Some(0)));
-        Self::new(
-            &std::iter::once((prompt, None))
-                .chain(children)
-                .collect::<Vec<_>>(),
-        )
+        Self::new(&std::iter::once((prompt, None)).chain(children).collect::<Vec<_>>())
     }
 
     /// Rows in all.
