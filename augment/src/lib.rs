@@ -9,6 +9,7 @@ use std::fmt::Debug;
 
 mod blur;
 mod digital;
+mod entry;
 mod error;
 mod fast;
 mod filter;
@@ -22,6 +23,7 @@ mod weather;
 pub use error::Error;
 pub use severity::{Dose, Severity};
 pub use table::{CORRUPTIONS, LISTS, find, list};
+pub use weather::Frost;
 
 /// A pure function of an image, a severity and a seed: the same bytes on any number of threads.
 pub trait Corruption: Debug + Sync + Send {

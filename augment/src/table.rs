@@ -4,12 +4,25 @@ use crate::{Corruption, Error, blur, digital, mask, noise, weather};
 
 /// Every corruption that a recipe or a command can name.
 pub const CORRUPTIONS: &[&dyn Corruption] = &[
-    &noise::Gaussian,
-    &weather::Brightness,
-    &digital::Contrast,
-    &digital::Pixelate,
-    &blur::Gaussian,
-    &mask::Blocks,
+    &noise::GAUSSIAN,
+    &noise::SHOT,
+    &noise::IMPULSE,
+    &blur::DEFOCUS,
+    &blur::GLASS,
+    &blur::MOTION,
+    &blur::ZOOM,
+    &weather::SNOW,
+    &weather::FROST,
+    &weather::FOG,
+    &weather::BRIGHTNESS,
+    &digital::CONTRAST,
+    &digital::ELASTIC,
+    &digital::PIXELATE,
+    &digital::JPEG,
+    &noise::SPECKLE,
+    &blur::GAUSSIAN,
+    &digital::SATURATE,
+    &mask::BLOCKS,
 ];
 
 /// Named lists of corruptions; `all` is the whole table.

@@ -32,12 +32,21 @@ fn severity_zero_is_the_identity() {
     }
 }
 
+/// Where the published constants themselves do not rise from level to level.
+const UNEVEN: &[(&str, &str)] = &[
+    ("glass_blur", "levels 2, 4 and 5 have fewer sweeps than 1 and 3"),
+    ("frost", "level 4 keeps less of the picture than level 3 but adds no more frost"),
+    ("snow", "level 3 has another kind of flake than level 2 and does as much damage"),
+];
+
 #[test]
 fn more_severity_is_more_damage() {
     for c in CORRUPTIONS {
         let image = picture(160, 120);
         let d = Severity::LEVELS.map(|s| mean_damage(*c, &image, s));
-        assert!(d[0] > 0. && d.is_sorted_by(|a, b| a < b), "{}: {d:?}", c.name());
+        let even = UNEVEN.iter().all(|(name, _)| *name != c.name());
+        assert!(d[0] > 0. && d[4] > d[0], "{}: {d:?}", c.name());
+        assert!(d.is_sorted_by(|a, b| a < b) || !even, "{}: {d:?}", c.name());
     }
 }
 
