@@ -12,9 +12,9 @@ use super::buffers::Buffer;
 /// Multiply-adds below which a product is not worth a second thread.
 const MIN_PARALLEL: usize = 1 << 18;
 
-/// Tasks a product is cut into at most, and rows each has at least.
-const MAX_TASKS: usize = 32;
-const MIN_ROWS: usize = 64;
+/// Tasks a product is cut into at most, and rows that make a task worth its packing.
+const MAX_TASKS: usize = 16;
+const FULL_ROWS: usize = 256;
 
 /// A read-only matrix of any strides.
 #[derive(Clone, Copy)]
@@ -103,12 +103,14 @@ pub(crate) fn matmul(dst: &mut [f32], dst_stride: usize, write: Write, scale: f3
 }
 
 /// Rows of one task: a function of the product's shape, never of the number of threads, since `gemm`
-/// chooses its kernels, and with them the order of some sums, by size.
+/// chooses its kernels, and with them the order of some sums, by size. Few rows would cost as much packing
+/// as arithmetic; an even number of tasks leaves no core of two idle.
 fn rows_per_task(rows: usize, cols: usize, inner: usize) -> usize {
     if rows * cols * inner < MIN_PARALLEL {
         return rows.max(1);
     }
-    rows.div_ceil(MAX_TASKS).next_multiple_of(16).max(MIN_ROWS)
+    let tasks = (rows / FULL_ROWS / 2 * 2).clamp(2, MAX_TASKS);
+    rows.div_ceil(tasks).next_multiple_of(16)
 }
 
 /// [`matmul`] into dense rows, the rows of `dst` shared among threads. The bytes do not depend on their
