@@ -98,7 +98,7 @@ impl Evaluation {
         for (n, batch) in indices.chunks(BATCH).enumerate() {
             let change = |image: &RgbImage, sample: usize| cell.change(image, self.run_seed, sample);
             let asked = data::prompts(&policy.processor, &self.source, batch, change)?;
-            let request = |prompt: &std::sync::Arc<_>| Request { prompt: prompt.clone(), n: 1, seed: 0 };
+            let request = |prompt: &std::sync::Arc<foveate_vision::processor::Prompt>| Request { prompt: prompt.clone(), n: 1, seed: 0 };
             let requests: Vec<_> = asked.iter().map(|(_, prompt)| request(prompt)).collect();
             let answers = generate(&policy.model, &requests, &sampling)?;
             for ((sample, _), answer) in asked.iter().zip(answers.iter().flatten()) {

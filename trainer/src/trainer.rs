@@ -244,7 +244,7 @@ impl Trainer {
     fn due(&self, every: u64) -> bool {
         let (step, warmup) = (self.progress.step, self.recipe.warmup.steps);
         let trained = step.saturating_sub(warmup);
-        let end = step == warmup || trained == self.recipe.train.steps;
+        let end = step == warmup || step == warmup + self.recipe.train.steps;
         end || (every > 0 && trained > 0 && trained % every == 0)
     }
 
