@@ -61,7 +61,7 @@ impl Bench {
             if index < prompts.len() {
                 builder.root(&prompts[index])?;
             }
-            let root = if prompts.len() == 1 { 0 } else { 2 * index };
+            let root = index.min(prompts.len() - 1);
             builder.completion(root, completion)?;
         }
         let scored = self.model.token_logprobs(&builder.build()?, 1.0, Some(&self.sink))?;

@@ -57,6 +57,12 @@ fn completion(seed: usize, len: usize) -> Vec<u32> {
 /// Groups of unlike prompts (one image, two, none, one shared with another prompt) and their completions.
 fn groups(model: &VisionLanguageModel) -> Vec<(Arc<Prompt>, Vec<Vec<u32>>)> {
     let (small, wide) = (image(model, 4, 6, 1), image(model, 10, 12, 2));
+    let about = prompt(model, &[small.clone()], 14);
+    let question = |prompt: &Arc<Prompt>, len: usize| {
+        let mut asked = (**prompt).clone();
+        asked.input_ids.extend(completion(80 + len, len));
+        Arc::new(asked)
+    };
     let completions = |seed: usize, lens: &[usize]| -> Vec<Vec<u32>> {
         lens.iter().enumerate().map(|(i, &len)| completion(seed + i, len)).collect()
     };
@@ -64,7 +70,10 @@ fn groups(model: &VisionLanguageModel) -> Vec<(Arc<Prompt>, Vec<Vec<u32>>)> {
         (prompt(model, &[wide.clone()], 11), completions(20, &[5, 1, 9])),
         (prompt(model, &[small.clone(), wide.clone()], 12), completions(30, &[4, 4])),
         (prompt(model, &[], 13), completions(40, &[7])),
-        (prompt(model, &[small], 14), completions(50, &[2, 6, 3, 8])),
+        // Three questions about one image: they share a beginning, and one is the beginning.
+        (question(&about, 0), completions(50, &[2, 6, 3, 8])),
+        (question(&about, 3), completions(60, &[1, 5])),
+        (question(&about, 7), completions(70, &[4])),
     ]
 }
 

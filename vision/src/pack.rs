@@ -1,8 +1,8 @@
 //! One flat row of tokens for the model: prompts with their images, completions that share them.
 //!
 //! Decides how sequences are laid in a row without padding and which hidden state predicts which token.
-//! A prompt is a root segment, run once; its completions are segments that continue it. Knows no
-//! weights. T is the row's tokens, N the scored ones (all completions' tokens, in order of addition).
+//! A prompt is a root segment, run once; its completions are segments that continue it. Prompts about the
+//! same images share their common beginning. Knows no weights. T is the row's tokens, N the scored ones (all completions' tokens, in order of addition).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Pack {
     pub ids_t: Vec<u32>,
     /// Which token sees which.
     pub segments: Arc<Segments>,
-    /// Roots of the row: index of the segment and the images of its prompt.
+    /// Roots of the row.
     pub(crate) roots: Vec<Root>,
     /// Rows whose hidden states predict the targets, `[N]`.
     pub predictors_n: Vec<u32>,
@@ -29,23 +29,38 @@ pub struct Pack {
     pub sequences: Vec<Range<usize>>,
 }
 
-/// A prompt's segment and the images in it.
+/// A segment without a parent, those that continue it as other prompts' ends, and their images.
 #[derive(Clone, Debug)]
 pub(crate) struct Root {
     pub segment: usize,
+    /// Segments that hold the rest of each prompt, where prompts share a beginning.
+    pub rests: Vec<usize>,
+    /// Every prompt's images: prompts that share a beginning are about the same ones.
     pub images: Vec<Arc<Patches>>,
 }
 
 /// Lays prompts and completions one after another.
 #[derive(Debug, Default)]
 pub struct PackBuilder {
-    ids_t: Vec<u32>,
-    lens_and_parents: Vec<(usize, Option<usize>)>,
-    ends: Vec<usize>,
-    roots: Vec<Root>,
-    predictors_n: Vec<u32>,
-    targets_n: Vec<u32>,
-    sequences: Vec<Range<usize>>,
+    prompts: Vec<Asked>,
+    /// The prompt and tokens of each completion, in order of addition.
+    completions: Vec<(usize, Vec<u32>)>,
+    tokens: usize,
+}
+
+#[derive(Debug)]
+struct Asked {
+    ids: Vec<u32>,
+    images: Vec<Arc<Patches>>,
+}
+
+impl Asked {
+    fn same_images(&self, other: &Self) -> bool {
+        let mut pairs = self.images.iter().zip(&other.images);
+        !self.images.is_empty()
+            && self.images.len() == other.images.len()
+            && pairs.all(|(a, b)| Arc::ptr_eq(a, b))
+    }
 }
 
 impl PackBuilder {
@@ -54,14 +69,9 @@ impl PackBuilder {
         Self::default()
     }
 
-    fn segment(&mut self, ids: &[u32], parent: Option<usize>) -> usize {
-        self.ids_t.extend_from_slice(ids);
-        self.lens_and_parents.push((ids.len(), parent));
-        self.ends.push(self.ids_t.len());
-        self.lens_and_parents.len() - 1
-    }
-
-    /// Adds a prompt; the result is what [`PackBuilder::completion`] continues.
+    /// Adds a prompt; the result is what [`PackBuilder::completion`] continues. Neighbours about the same
+    /// images (the same [`Arc`]s) share the beginning they have in common: several questions about one
+    /// image cost its tokens once.
     ///
     /// # Errors
     /// An empty prompt.
@@ -69,43 +79,33 @@ impl PackBuilder {
         if prompt.input_ids.is_empty() {
             return Err(Error::input("prompt", "input_ids", "at least one token", "empty"));
         }
-        let segment = self.segment(&prompt.input_ids, None);
-        self.roots.push(Root { segment, images: prompt.images.clone() });
-        Ok(segment)
+        self.tokens += prompt.input_ids.len();
+        self.prompts.push(Asked { ids: prompt.input_ids.clone(), images: prompt.images.clone() });
+        Ok(self.prompts.len() - 1)
     }
 
-    /// Adds a completion of the prompt `root`, which must be the prompt added last: a tree stands
-    /// together. All its tokens are scored. The result is its index in [`Pack::sequences`].
+    /// Adds a completion of the prompt `root`. All its tokens are scored. The result is its index in
+    /// [`Pack::sequences`].
     ///
     /// # Errors
-    /// An empty completion, or a prompt that is not the last one.
+    /// An empty completion, or a prompt that was not added.
     pub fn completion(&mut self, root: usize, ids: &[u32]) -> Result<usize> {
-        let sequence = self.sequences.len();
+        let sequence = self.completions.len();
         let place = format!("completion {sequence}");
         if ids.is_empty() {
             return Err(Error::input(place, "completion", "at least one token", "empty"));
         }
-        let last = self.roots.last().map(|root| root.segment);
-        if last != Some(root) {
-            return Err(Error::input(place, "prompt", format!("{last:?}, the last one"), root));
+        if root >= self.prompts.len() {
+            return Err(Error::input(place, "prompt", format!("below {}", self.prompts.len()), root));
         }
-        let first = self.ids_t.len();
-        // The last token predicts nothing, so it need not run; its segment stays if others are there.
-        let run = &ids[..ids.len() - 1];
-        self.predictors_n.push(self.ends[root] as u32 - 1);
-        if !run.is_empty() {
-            self.segment(run, Some(root));
-            self.predictors_n.extend((first..first + run.len()).map(|row| row as u32));
-        }
-        let begin = self.targets_n.len();
-        self.targets_n.extend_from_slice(ids);
-        self.sequences.push(begin..self.targets_n.len());
+        self.tokens += ids.len() - 1;
+        self.completions.push((root, ids.to_vec()));
         Ok(sequence)
     }
 
-    /// Tokens so far.
+    /// Tokens so far, not counting what shared beginnings will save.
     pub fn tokens(&self) -> usize {
-        self.ids_t.len()
+        self.tokens
     }
 
     /// The row.
@@ -113,16 +113,86 @@ impl PackBuilder {
     /// # Errors
     /// An empty row.
     pub fn build(self) -> Result<Pack> {
-        if self.ids_t.is_empty() {
+        if self.prompts.is_empty() {
             return Err(Error::input("pack", "prompts", "at least one", 0));
+        }
+        let mut row = Row { sequences: vec![vec![]; self.completions.len()], ..Row::default() };
+        let mut of_prompt = vec![Vec::new(); self.prompts.len()];
+        for (sequence, (prompt, _)) in self.completions.iter().enumerate() {
+            of_prompt[*prompt].push(sequence);
+        }
+        let mut first = 0;
+        for run in self.prompts.chunk_by(Asked::same_images) {
+            let shared = common_beginning(run);
+            let root = row.segment(&run[0].ids[..shared], None);
+            let mut rests = Vec::new();
+            for (index, asked) in (first..).zip(run) {
+                let rest = &asked.ids[shared..];
+                let parent = if rest.is_empty() { root } else { row.segment(rest, Some(root)) };
+                rests.extend((parent != root).then_some(parent));
+                for &sequence in &of_prompt[index] {
+                    row.completion(parent, sequence, &self.completions[sequence].1);
+                }
+            }
+            row.roots.push(Root { segment: root, rests, images: run[0].images.clone() });
+            first += run.len();
+        }
+        row.finish()
+    }
+}
+
+/// How many leading tokens all prompts of a run have in common.
+fn common_beginning(run: &[Asked]) -> usize {
+    let first = &run[0].ids;
+    let common = |other: &Asked| first.iter().zip(&other.ids).take_while(|(a, b)| a == b).count();
+    run[1..].iter().map(common).min().unwrap_or(first.len())
+}
+
+/// A row while it is laid.
+#[derive(Default)]
+struct Row {
+    ids_t: Vec<u32>,
+    lens_and_parents: Vec<(usize, Option<usize>)>,
+    ends: Vec<usize>,
+    roots: Vec<Root>,
+    /// Predictors and targets of each completion.
+    sequences: Vec<Vec<(u32, u32)>>,
+}
+
+impl Row {
+    fn segment(&mut self, ids: &[u32], parent: Option<usize>) -> usize {
+        self.ids_t.extend_from_slice(ids);
+        self.lens_and_parents.push((ids.len(), parent));
+        self.ends.push(self.ids_t.len());
+        self.lens_and_parents.len() - 1
+    }
+
+    /// The last token predicts nothing, so it does not run.
+    fn completion(&mut self, parent: usize, sequence: usize, ids: &[u32]) {
+        let (first, run) = (self.ids_t.len(), &ids[..ids.len() - 1]);
+        if !run.is_empty() {
+            self.segment(run, Some(parent));
+        }
+        let predictors = std::iter::once(self.ends[parent] - 1).chain(first..first + run.len());
+        let pairs = predictors.zip(ids).map(|(predictor, &target)| (predictor as u32, target));
+        self.sequences[sequence] = pairs.collect();
+    }
+
+    fn finish(self) -> Result<Pack> {
+        let (mut predictors_n, mut targets_n, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
+        for pairs in &self.sequences {
+            let begin = targets_n.len();
+            predictors_n.extend(pairs.iter().map(|(predictor, _)| predictor));
+            targets_n.extend(pairs.iter().map(|(_, target)| target));
+            sequences.push(begin..targets_n.len());
         }
         Ok(Pack {
             segments: Arc::new(Segments::new(&self.lens_and_parents)?),
             ids_t: self.ids_t,
             roots: self.roots,
-            predictors_n: self.predictors_n,
-            targets_n: self.targets_n,
-            sequences: self.sequences,
+            predictors_n,
+            targets_n,
+            sequences,
         })
     }
 }

@@ -206,25 +206,15 @@ impl VisionLanguageModel {
         let mut firsts = vec![0u32];
         let merge = self.config.vision.merge_size;
         let mut uses: Vec<(usize, Vec<u32>)> = Vec::new();
-        for root in &pack.roots {
-            let mut tokens = self.image_rows(pack, root.segment).into_iter();
-            for image in &root.images {
+        for (segment, images) in self.placed_images(pack)? {
+            let mut tokens = self.image_rows(pack, segment).into_iter();
+            for image in images {
                 let at = *index.entry(Arc::as_ptr(image)).or_insert_with(|| {
                     distinct.push(image);
                     firsts.push(firsts[distinct.len() - 1] + image.image_tokens(merge) as u32);
                     distinct.len() - 1
                 });
-                let rows: Vec<u32> = tokens.by_ref().take(image.image_tokens(merge)).collect();
-                if rows.len() != image.image_tokens(merge) {
-                    let expected = format!("{} for its image", image.image_tokens(merge));
-                    return Err(Error::input("prompt", "image tokens", expected, rows.len()));
-                }
-                uses.push((at, rows));
-            }
-            let rest = tokens.count();
-            if rest > 0 {
-                let expected = format!("none beyond those of {} images", root.images.len());
-                return Err(Error::input("prompt", "image tokens", expected, format!("{rest} more")));
+                uses.push((at, tokens.by_ref().take(image.image_tokens(merge)).collect()));
             }
         }
         if distinct.is_empty() {
@@ -244,6 +234,39 @@ impl VisionLanguageModel {
         Ok(Seen { features: Some(features), rows, places })
     }
 
+    /// Segments with image tokens, and the images they are of. A shared beginning takes the first images
+    /// of its prompts; each prompt's rest takes what is left.
+    fn placed_images<'a>(&self, pack: &'a Pack) -> Result<Vec<(usize, &'a [Arc<Patches>])>> {
+        let merge = self.config.vision.merge_size;
+        let mut placed = Vec::new();
+        for root in &pack.roots {
+            let take = |segment: usize, images: &'a [Arc<Patches>]| {
+                let tokens = self.image_rows(pack, segment).len();
+                let (mut count, mut sum) = (0, 0);
+                while count < images.len() && sum < tokens {
+                    sum += images[count].image_tokens(merge);
+                    count += 1;
+                }
+                let (own, left) = images.split_at(count);
+                if sum == tokens { Ok((own, left)) } else { Err(image_token_error(tokens, images, merge)) }
+            };
+            let (own, left) = take(root.segment, &root.images)?;
+            placed.push((root.segment, own));
+            if root.rests.is_empty() && !left.is_empty() {
+                let tokens = self.image_rows(pack, root.segment).len();
+                return Err(image_token_error(tokens, &root.images, merge));
+            }
+            for &rest in &root.rests {
+                let (own, unused) = take(rest, left)?;
+                if !unused.is_empty() {
+                    return Err(image_token_error(self.image_rows(pack, rest).len(), left, merge));
+                }
+                placed.push((rest, own));
+            }
+        }
+        Ok(placed)
+    }
+
     fn image_rows(&self, pack: &Pack, segment: usize) -> Vec<u32> {
         let rows = pack.segments.segment(segment).tokens();
         let image = self.config.image_token_id;
@@ -253,10 +276,11 @@ impl VisionLanguageModel {
     /// M-RoPE positions of every token of a pack: a segment continues where its parent ends.
     pub(crate) fn positions(&self, pack: &Pack) -> Result<Vec<[u32; 3]>> {
         let (mut positions, mut ends) = (Vec::with_capacity(pack.ids_t.len()), Vec::new());
-        let mut roots = pack.roots.iter().peekable();
+        let placed = self.placed_images(pack)?;
+        let mut placed = placed.into_iter().peekable();
         for (index, segment) in pack.segments.iter().enumerate() {
-            let grids: Vec<[usize; 3]> = match roots.next_if(|root| root.segment == index) {
-                Some(root) => root.images.iter().map(|image| image.grid_thw).collect(),
+            let grids: Vec<[usize; 3]> = match placed.next_if(|(segment, _)| *segment == index) {
+                Some((_, images)) => images.iter().map(|image| image.grid_thw).collect(),
                 None => vec![],
             };
             let start = segment.parent.map_or(0, |parent| ends[parent]);
@@ -312,4 +336,10 @@ impl VisionLanguageModel {
     pub(crate) fn rotary(&self, positions: &[[u32; 3]]) -> Rotary {
         text_rotary(&self.config.text, positions)
     }
+}
+
+fn image_token_error(found: usize, images: &[Arc<Patches>], merge: usize) -> Error {
+    let tokens: usize = images.iter().map(|image| image.image_tokens(merge)).sum();
+    let expected = format!("{tokens}, for {} images", images.len());
+    Error::input("prompt", "image tokens", expected, found)
 }
