@@ -101,7 +101,15 @@ pub struct TaskEntry {
 }
 
 /// Every task that a recipe can name.
-pub const TASKS: &[TaskEntry] = &[tasks::SHAPES, tasks::EASY_VQA];
+pub const TASKS: &[TaskEntry] = &[
+    tasks::SHAPES,
+    tasks::SEARCH,
+    tasks::CHARTS,
+    tasks::DIGITS,
+    tasks::QUALITY,
+    tasks::PRIOR,
+    tasks::EASY_VQA,
+];
 
 /// Opens the task called `name`.
 ///

@@ -15,6 +15,7 @@ mod own;
 
 pub use images::ImageStore;
 pub(crate) use images::roots_for;
+pub(crate) use iqa::QUESTION as QUALITY_QUESTION;
 
 /// What is wrong with a row, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Counter-based randomness: a draw depends on (seed, purpose, split, index) and on nothing else.
 
+use super::drawn::Picture;
 use crate::Split;
-use image::RgbImage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -21,14 +21,14 @@ pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Draws images until one belongs to `split`. A bit of the pixels' hash decides where an image belongs, so train and
+/// Draws pictures until one belongs to `split`. A bit of the pixels' hash decides where a picture belongs, so train and
 /// test share none, whatever the seeds.
-pub(crate) fn for_split<T>(split: Split, mut draw: impl FnMut() -> (RgbImage, T)) -> (RgbImage, T) {
+pub(crate) fn for_split(split: Split, mut draw: impl FnMut() -> Picture) -> Picture {
     loop {
-        let (image, scene) = draw();
+        let picture = draw();
         // The high bits of FNV mix best.
-        if fnv(image.as_raw()) >> 63 == split as u64 {
-            return (image, scene);
+        if fnv(picture.image.as_raw()) >> 63 == split as u64 {
+            return picture;
         }
     }
 }

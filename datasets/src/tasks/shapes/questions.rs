@@ -1,21 +1,13 @@
 //! The eight questions about one image of `shapes`, no two alike.
 
-use super::scene::{COLOURS, Object, SHAPES, Scene};
 use crate::synth::draw::{permutation, pick};
+use crate::synth::drawn::Question;
+use crate::synth::figures::{COLOURS, Object, SHAPES, Scene};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// Questions about one image.
 pub(super) const PER_IMAGE: usize = 8;
-
-/// A question with its answer and the objects it is about (indices into the scene).
-#[derive(Clone, Debug)]
-pub(super) struct Question {
-    pub(super) family: &'static str,
-    pub(super) text: String,
-    pub(super) answer: String,
-    pub(super) targets: Vec<usize>,
-}
 
 /// Asks [`PER_IMAGE`] questions.
 pub(super) fn ask(scene: &Scene, rng: &mut ChaCha8Rng) -> Vec<Question> {
@@ -31,18 +23,15 @@ pub(super) fn ask(scene: &Scene, rng: &mut ChaCha8Rng) -> Vec<Question> {
         Some(&[a, b]) => relation(scene, rng, a, b),
         _ => exists_pair(scene, rng),
     };
-    let count = Question {
-        family: "count",
-        text: "How many shapes are there?".into(),
-        answer: scene.objects.len().to_string(),
-        targets: (0..scene.objects.len()).collect(),
-    };
+    let all: Vec<_> = (0..scene.objects.len()).collect();
+    let count = question("count", "How many shapes are there?".into(), &all.len().to_string(), &all);
     let (first_colour, first_shape) = (colour(scene, order[0]), shape(scene, order[0]));
     vec![first_colour, first_shape, first_place, count, relation, second_colour, second_shape, second_place]
 }
 
+/// `targets` are the objects it is about (indices into the scene).
 fn question(family: &'static str, text: String, answer: &str, targets: &[usize]) -> Question {
-    Question { family, text, answer: answer.into(), targets: targets.to_vec() }
+    Question::new(family, text, answer).with("targets", targets.to_vec())
 }
 
 fn colour(scene: &Scene, i: usize) -> Question {
