@@ -1,5 +1,7 @@
 //! What can be wrong with a request for a corruption.
 
+use std::path::PathBuf;
+
 /// Why a corruption could not be named, dosed or applied.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]
@@ -27,5 +29,27 @@ pub enum Error {
         given: f32,
         /// The range that is allowed.
         range: &'static str,
+    },
+    /// A composition that cannot be read.
+    #[error("`{spec}` is not a corruption: {reason}")]
+    Composition {
+        /// What was given.
+        spec: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A scale that cannot be read.
+    #[error("unknown scale `{given}`; it is native, reference(N) with N at least 1, or after-resize")]
+    Scale {
+        /// What was given.
+        given: String,
+    },
+    /// A file that cannot be read, written or corrupted.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
 }

@@ -8,20 +8,31 @@ use image::RgbImage;
 use std::fmt::Debug;
 
 mod blur;
+mod compose;
+mod degrade;
 mod digital;
 mod entry;
 mod error;
 mod fast;
+mod files;
 mod filter;
+mod font;
 mod mask;
 mod noise;
 mod random;
+mod scale;
+mod scan;
 mod severity;
+mod sheet;
 mod table;
 mod weather;
 
+pub use compose::{Chain, OneOf, parse};
 pub use error::Error;
+pub use files::{Job, Limits, Outcome, Picture, open};
+pub use scale::Scale;
 pub use severity::{Dose, Severity};
+pub use sheet::{Sheet, sheet};
 pub use table::{CORRUPTIONS, LISTS, find, list};
 pub use weather::Frost;
 
@@ -51,5 +62,23 @@ pub trait Corruption: Debug + Sync + Send {
             return image.clone();
         }
         self.render(image, dose)
+    }
+}
+
+impl<C: Corruption + ?Sized> Corruption for &C {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn summary(&self) -> &str {
+        (**self).summary()
+    }
+
+    fn random(&self) -> bool {
+        (**self).random()
+    }
+
+    fn render(&self, image: &RgbImage, dose: &Dose) -> RgbImage {
+        (**self).render(image, dose)
     }
 }

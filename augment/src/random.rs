@@ -51,6 +51,11 @@ impl Key {
     }
 }
 
+/// The seed of one part of a composition or of one file of a folder.
+pub(crate) fn seed_of(seed: u64, part: &str, index: u32) -> u64 {
+    mix(Key::new(seed, part).0.wrapping_add(u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+}
+
 impl Row {
     /// 32 bits: Wellons' three-round integer hash with the second half of the key between the rounds.
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Every corruption by name, and the named lists.
 
-use crate::{Corruption, Error, blur, digital, mask, noise, weather};
+use crate::{Corruption, Error, blur, degrade, digital, mask, noise, scan, weather};
 
 /// Every corruption that a recipe or a command can name.
 pub const CORRUPTIONS: &[&dyn Corruption] = &[
@@ -21,12 +21,51 @@ pub const CORRUPTIONS: &[&dyn Corruption] = &[
     &digital::JPEG,
     &noise::SPECKLE,
     &blur::GAUSSIAN,
+    &weather::SPATTER,
     &digital::SATURATE,
     &mask::BLOCKS,
+    &degrade::NOISE,
+    &degrade::BLUR,
+    &degrade::JPEG,
+    &degrade::DARKEN,
+    &degrade::TWO_STAGES,
+    &scan::LOW_RESOLUTION,
+    &scan::DOCUMENT,
 ];
 
-/// Named lists of corruptions; `all` is the whole table.
-pub const LISTS: &[(&str, &[&str])] = &[];
+/// Named lists of corruptions, besides `all`, the whole table.
+///
+/// ROMA's own lists of seen and unseen corruptions are not public (its abstract names blur, compression artefacts and
+/// low-resolution scans alone): `roma-seen` and `roma-unseen` are this project's choice, each kind of damage on both
+/// sides and no corruption on two.
+pub const LISTS: &[(&str, &[&str])] = &[
+    (
+        "common",
+        &[
+            "gaussian_noise",
+            "shot_noise",
+            "impulse_noise",
+            "defocus_blur",
+            "glass_blur",
+            "motion_blur",
+            "zoom_blur",
+            "snow",
+            "frost",
+            "fog",
+            "brightness",
+            "contrast",
+            "elastic_transform",
+            "pixelate",
+            "jpeg_compression",
+        ],
+    ),
+    ("extra", &["speckle_noise", "gaussian_blur", "spatter", "saturate"]),
+    (
+        "roma-seen",
+        &["gaussian_noise", "gaussian_blur", "jpeg_compression", "contrast", "brightness", "pixelate"],
+    ),
+    ("roma-unseen", &["shot_noise", "motion_blur", "defocus_blur", "fog", "elastic_transform", "spatter"]),
+];
 
 /// The corruption of that name.
 ///

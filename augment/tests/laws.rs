@@ -35,7 +35,9 @@ fn severity_zero_is_the_identity() {
 /// Where the published constants themselves do not rise from level to level.
 const UNEVEN: &[(&str, &str)] = &[
     ("glass_blur", "levels 2, 4 and 5 have fewer sweeps than 1 and 3"),
+    ("fog", "levels 3 and 4 add the same amount of fog, of another grain"),
     ("frost", "level 4 keeps less of the picture than level 3 but adds no more frost"),
+    ("saturate", "level 2 takes colour away and level 3 doubles it"),
     ("snow", "level 3 has another kind of flake than level 2 and does as much damage"),
 ];
 

@@ -34,20 +34,25 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     sum / n
 }
 
+/// The transform of `n` numbers a stride apart.
+fn fourier(values: &[[f64; 2]], stride: usize, n: usize) -> Vec<[f64; 2]> {
+    if n == 1 {
+        return vec![values[0]];
+    }
+    let (even, odd) = (fourier(values, 2 * stride, n / 2), fourier(&values[stride..], 2 * stride, n / 2));
+    let turned = |k: usize| {
+        let (sin, cos) = (-std::f64::consts::TAU * k as f64 / n as f64).sin_cos();
+        let [re, im] = odd[k % (n / 2)];
+        [re * cos - im * sin, re * sin + im * cos]
+    };
+    (0..n).map(|k| (even[k % (n / 2)], turned(k))).map(|(e, o)| [e[0] + o[0], e[1] + o[1]]).collect()
+}
+
 /// The transform of each line of a square of complex numbers, transposed.
 fn transform(lines: &[[f64; 2]]) -> Vec<[f64; 2]> {
     let mut out = vec![[0.; 2]; SIDE * SIDE];
-    let wave: Vec<(f64, f64)> =
-        (0..SIDE).map(|i| (-std::f64::consts::TAU * i as f64 / SIDE as f64).sin_cos()).collect();
     for (y, line) in lines.chunks(SIDE).enumerate() {
-        for k in 0..SIDE {
-            let mut sum = [0.; 2];
-            for (x, v) in line.iter().enumerate() {
-                let (sin, cos) = wave[x * k % SIDE];
-                sum = [sum[0] + v[0] * cos - v[1] * sin, sum[1] + v[0] * sin + v[1] * cos];
-            }
-            out[k * SIDE + y] = sum;
-        }
+        fourier(line, 1, SIDE).into_iter().enumerate().for_each(|(k, v)| out[k * SIDE + y] = v);
     }
     out
 }

@@ -11,7 +11,7 @@ mod saturate;
 pub(crate) use contrast::CONTRAST;
 pub(crate) use elastic::ELASTIC;
 pub(crate) use jpeg::compress;
-pub(crate) use pixelate::PIXELATE;
+pub(crate) use pixelate::{PIXELATE, shrunk};
 pub(crate) use saturate::SATURATE;
 
 pub(crate) const JPEG: Entry = Entry {

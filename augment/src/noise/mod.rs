@@ -39,7 +39,12 @@ pub(crate) const IMPULSE: Entry = Entry {
 };
 
 /// Each element as `f(value, standard normal)`, all on the 0..255 scale.
-fn normal(image: &RgbImage, dose: &Dose, purpose: &str, f: impl Fn(f32, f32) -> f32 + Sync) -> RgbImage {
+pub(crate) fn normal(
+    image: &RgbImage,
+    dose: &Dose,
+    purpose: &str,
+    f: impl Fn(f32, f32) -> f32 + Sync,
+) -> RgbImage {
     let (key, grain) = (Key::new(dose.seed, purpose), Grain(dose.pixel));
     rows(image, |y, from, to| {
         let mut n = vec![0.; from.len()];

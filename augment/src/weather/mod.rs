@@ -8,12 +8,14 @@ mod frost;
 mod plasma;
 mod plate;
 mod snow;
+mod spatter;
 
 pub(crate) use fog::FOG;
 pub(crate) use frost::FROST;
 pub use frost::Frost;
 pub(crate) use plasma::plasma;
 pub(crate) use snow::SNOW;
+pub(crate) use spatter::SPATTER;
 
 /// The value of HSV raised. With hue and saturation held, every channel is multiplied by the same ratio of the
 /// new value to the old, so no conversion is needed.

@@ -1,0 +1,80 @@
+//! The degradations that Q-Hawkeye's training pairs are made with. Its scripts know two strengths: the first stage's
+//! (noise 45, blur 2, JPEG of quality 5, light 0.6) and, for a second type on top, the second's (65, 4, 5, 0.5); the
+//! five levels here run through both.
+
+use crate::Dose;
+use crate::entry::Entry;
+use crate::fast::{byte, lookup};
+use crate::filter::{Border, Kernel, blur_rows};
+use crate::noise::normal;
+use crate::random::Key;
+use image::RgbImage;
+
+pub(crate) const NOISE: Entry = Entry {
+    name: "hawkeye_noise",
+    summary: "Gaussian noise of deviation 15 to 65 greys (Q-Hawkeye: 45 is level 3, 65 level 5)",
+    random: true,
+    render: |image, dose| noise(image, dose, dose.severity.constant(0., [15., 25., 45., 55., 65.])),
+};
+
+pub(crate) const BLUR: Entry = Entry {
+    name: "hawkeye_blur",
+    summary: "a Gaussian blur of 1 to 4 pixels (Q-Hawkeye: 2 is level 3, 4 level 5)",
+    random: false,
+    render: |image, dose| blur(image, dose, dose.severity.constant(0., [1., 1.5, 2., 3., 4.])),
+};
+
+pub(crate) const JPEG: Entry = Entry {
+    name: "hawkeye_jpeg",
+    summary: "JPEG written and read three times, of quality 40 to 5 (Q-Hawkeye: 40 is level 1, 5 level 5)",
+    random: false,
+    render: |image, dose| jpeg(image, dose.severity.constant(100., [40., 25., 15., 10., 5.])),
+};
+
+pub(crate) const DARKEN: Entry = Entry {
+    name: "hawkeye_darken",
+    summary: "the light cut to 0.9 to 0.5 (Q-Hawkeye: 0.6 is level 4, 0.5 level 5)",
+    random: false,
+    render: |image, dose| darken(image, dose.severity.constant(1., [0.9, 0.8, 0.7, 0.6, 0.5])),
+};
+
+pub(crate) const TWO_STAGES: Entry = Entry {
+    name: "hawkeye_two_stages",
+    summary: "two different ones of noise, blur, JPEG and darkening, the second stronger (Q-Hawkeye's fourth stage)",
+    random: true,
+    render: two_stages,
+};
+
+fn noise(image: &RgbImage, dose: &Dose, sigma: f32) -> RgbImage {
+    normal(image, dose, NOISE.name, |v, n| v + sigma * n)
+}
+
+fn blur(image: &RgbImage, dose: &Dose, sigma: f32) -> RgbImage {
+    blur_rows(image, &Kernel::gaussian(sigma * dose.pixel, 4.), Border::Edge)
+}
+
+fn jpeg(image: &RgbImage, quality: f32) -> RgbImage {
+    let once = |image: &RgbImage| crate::digital::compress(image, quality.round() as u32);
+    once(&once(&once(image)))
+}
+
+fn darken(image: &RgbImage, factor: f32) -> RgbImage {
+    let table = std::array::from_fn(|v| byte(v as f32 * factor + 0.001));
+    lookup(image, &[table; 3])
+}
+
+fn two_stages(image: &RgbImage, dose: &Dose) -> RgbImage {
+    let key = Key::new(dose.seed, TWO_STAGES.name);
+    let first = key.pick(0, 4);
+    let second = (first + 1 + key.pick(1, 3)) % 4;
+    let stage = |image: &RgbImage, kind: u32, level_5: [f32; 4]| {
+        let part = |nothing: f32, at_5: f32| nothing + (at_5 - nothing) * dose.severity.share();
+        match kind {
+            0 => noise(image, dose, part(0., level_5[0])),
+            1 => blur(image, dose, part(0., level_5[1])),
+            2 => jpeg(image, part(60., level_5[2])),
+            _ => darken(image, part(1., level_5[3])),
+        }
+    };
+    stage(&stage(image, first, [45., 2., 5., 0.6]), second, [65., 4., 5., 0.5])
+}
