@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Rollout, reward, pack, update, checkpoint: the only crate that sees both models and losses.
+//!
+//! A recipe ([`recipe`]) says what is wanted. A [`Trainer`] follows it: first a supervised warm-up
+//! ([`warmup`]), then steps of reinforcement learning: questions ([`data`]) are answered ([`rollout`]),
+//! answers rewarded ([`reward`]), credits taken from the groups (the objectives' advantages), groups laid
+//! into packs ([`micro`]), and weights changed ([`update`], [`optim`]). What it leaves behind is a run
+//! directory ([`run_dir`], [`log`], [`checkpoint`]). Every random draw is a function of the step
+//! ([`seeds`]), so a run that was killed goes on to the same bytes.
+
+pub mod checkpoint;
+pub mod data;
+mod error;
+pub mod evaluate;
+pub mod log;
+pub mod micro;
+pub mod observer;
+pub mod optim;
+pub mod policy;
+pub mod recipe;
+pub mod reward;
+pub mod rollout;
+pub mod run_dir;
+pub mod seeds;
+mod step;
+mod trainer;
+pub mod update;
+pub mod warmup;
+
+pub use error::{Error, Result};
+pub use trainer::{Finished, Trainer};

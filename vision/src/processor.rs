@@ -3,7 +3,7 @@
 //! Decides that each picture's placeholder is repeated once for each of its tokens, and that every mismatch
 //! between placeholders and pictures is an error. Knows nothing of models.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use crate::images::{ImageProcessor, Patches};
 use crate::text::{ChatTemplate, Content, Message, Tokenizer};
@@ -12,9 +12,9 @@ use crate::{Error, Result};
 const IMAGE_TOKEN: &str = "<|image_pad|>";
 const VIDEO_TOKEN: &str = "<|video_pad|>";
 
-/// Files that are carried from the directory read to the directory written, where they exist.
-const FILES: [&str; 11] = [
-    Tokenizer::FILE,
+/// Files beside the tokenizer's that are carried from the directory read to the directory written, where
+/// they exist.
+const KEPT: [&str; 10] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -49,7 +49,16 @@ pub struct Processor {
     pub image_token_id: u32,
     /// `<|video_pad|>`, which prompts must not have.
     pub video_token_id: u32,
-    files: Vec<(&'static str, Arc<[u8]>)>,
+    kept: Arc<[Kept]>,
+}
+
+/// A file's name and contents.
+struct Kept(&'static str, Box<[u8]>);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.0, self.1.len())
+    }
 }
 
 impl Processor {
@@ -63,12 +72,14 @@ impl Processor {
         let template = ChatTemplate::from_dir(dir)?;
         let tokenizer = Tokenizer::from_dir(dir)?;
         let place = dir.join(Tokenizer::FILE);
-        let missing =
-            || Error::input(place.display(), "added_tokens", format!("with {IMAGE_TOKEN}"), "without");
-        let image_token_id = tokenizer.id(IMAGE_TOKEN).ok_or_else(missing)?;
-        let video_token_id = tokenizer.id(VIDEO_TOKEN).unwrap_or(u32::MAX);
-        let files = read_files(dir)?;
-        Ok(Self { images, tokenizer, template, image_token_id, video_token_id, files })
+        let id = |token: &str| {
+            let missing =
+                || Error::input(place.display(), "added_tokens", format!("with {token}"), "without");
+            tokenizer.id(token).ok_or_else(missing)
+        };
+        let (image_token_id, video_token_id) = (id(IMAGE_TOKEN)?, id(VIDEO_TOKEN)?);
+        let kept = read_kept(dir)?;
+        Ok(Self { images, tokenizer, template, image_token_id, video_token_id, kept })
     }
 
     /// Renders the messages with the assistant's turn opened, and gives each placeholder as many tokens as
@@ -102,7 +113,8 @@ impl Processor {
     /// # Errors
     /// [`Error::Io`]
     pub fn save(&self, dir: &Path) -> Result<()> {
-        for (name, bytes) in &self.files {
+        self.tokenizer.save(dir)?;
+        for Kept(name, bytes) in self.kept.iter() {
             let path = dir.join(name);
             std::fs::write(&path, bytes).map_err(Error::io(path))?;
         }
@@ -117,7 +129,9 @@ impl Processor {
     }
 }
 
-fn read_files(dir: &Path) -> Result<Vec<(&'static str, Arc<[u8]>)>> {
-    let existing = FILES.into_iter().map(|name| (name, dir.join(name))).filter(|(_, path)| path.exists());
-    existing.map(|(name, path)| Ok((name, std::fs::read(&path).map_err(Error::io(&path))?.into()))).collect()
+fn read_kept(dir: &Path) -> Result<Arc<[Kept]>> {
+    let existing = KEPT.into_iter().map(|name| (name, dir.join(name))).filter(|(_, path)| path.exists());
+    existing
+        .map(|(name, path)| Ok(Kept(name, std::fs::read(&path).map_err(Error::io(&path))?.into())))
+        .collect()
 }

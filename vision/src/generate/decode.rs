@@ -12,38 +12,33 @@ use crate::nn::{Buffer, Dims, KvTap, Linear, skinny};
 use crate::pack::PackBuilder;
 use crate::processor::Prompt;
 
-/// Runs all prompts in one pack: their caches, and the logits `[prompts, V]` of their next tokens.
+/// Runs the prompts: their caches, and the logits `[prompts, V]` of their next tokens.
+///
+/// Each is a pack of its own, in parallel: what a prompt leaves behind does not depend on the others, to
+/// the bit.
 pub(crate) fn prefill(
     model: &VisionLanguageModel,
     prompts: &[&Prompt],
 ) -> Result<(Vec<PromptCache>, Vec<f32>)> {
+    let done = prompts.par_iter().map(|prompt| prefill_one(model, prompt)).collect::<Result<Vec<_>>>()?;
+    let (caches, hidden): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+    Ok((caches, logits(model, &hidden.concat())?))
+}
+
+/// A prompt's cache and its last hidden state, `[d]`.
+fn prefill_one(model: &VisionLanguageModel, prompt: &Prompt) -> Result<(PromptCache, Vec<f32>)> {
     let mut builder = PackBuilder::new();
-    for prompt in prompts {
-        builder.root(prompt)?;
-    }
-    let pack = builder.build()?;
-    let tap = KvTap::default();
+    builder.root(prompt)?;
+    let (pack, tap) = (builder.build()?, KvTap::default());
     let hidden_td = model.hidden(&pack, &model.mode(None).tapped(&tap), None)?;
-    let layers = tap.take();
-    let (width, config) = (config_width(model), model.config());
-    let kv_width = model.decoder().dims.kv_width();
-    let mut caches = Vec::with_capacity(prompts.len());
-    let mut last_hidden = Vec::with_capacity(prompts.len() * width);
-    let hidden = hidden_td.flatten_all()?.to_vec1::<f32>()?;
-    for (segment, prompt) in pack.segments.iter().zip(prompts) {
-        let rows = segment.tokens();
-        let columns = rows.start * kv_width..rows.end * kv_width;
-        let cut = |(keys, values): &(Buffer, Buffer)| KeyValues {
-            keys: keys[columns.clone()].to_vec(),
-            values: values[columns.clone()].to_vec(),
-        };
-        let grids: Vec<[usize; 3]> = prompt.images.iter().map(|image| image.grid_thw).collect();
-        let merge = config.vision.merge_size;
-        let (_, position) = mrope_positions(&prompt.input_ids, config.image_token_id, &grids, merge, 0);
-        caches.push(PromptCache { layers: layers.iter().map(cut).collect(), tokens: rows.len(), position });
-        last_hidden.extend_from_slice(&hidden[(rows.end - 1) * width..][..width]);
-    }
-    Ok((caches, logits(model, &last_hidden)?))
+    let tokens = prompt.input_ids.len();
+    let hidden = hidden_td.get(tokens - 1)?.to_vec1::<f32>()?;
+    let grids: Vec<[usize; 3]> = prompt.images.iter().map(|image| image.grid_thw).collect();
+    let (config, ids) = (model.config(), &prompt.input_ids);
+    let (_, position) = mrope_positions(ids, config.image_token_id, &grids, config.vision.merge_size, 0);
+    let layers = tap.take().into_iter();
+    let layers = layers.map(|(keys, values)| KeyValues { keys: keys.to_vec(), values: values.to_vec() });
+    Ok((PromptCache { layers: layers.collect(), tokens, position }, hidden))
 }
 
 fn config_width(model: &VisionLanguageModel) -> usize {

@@ -12,6 +12,10 @@ use super::buffers::Buffer;
 /// Multiply-adds below which a product is not worth a second thread.
 const MIN_PARALLEL: usize = 1 << 18;
 
+/// Tasks a product is cut into at most, and rows that make a task worth its packing.
+const MAX_TASKS: usize = 16;
+const FULL_ROWS: usize = 256;
+
 /// A read-only matrix of any strides.
 #[derive(Clone, Copy)]
 pub(crate) struct Mat<'a> {
@@ -98,15 +102,24 @@ pub(crate) fn matmul(dst: &mut [f32], dst_stride: usize, write: Write, scale: f3
     }
 }
 
-/// [`matmul`] into dense rows, the rows of `dst` shared among threads. The inner dimension is never
-/// split, so the result does not depend on their number.
+/// Rows of one task: a function of the product's shape, never of the number of threads, since `gemm`
+/// chooses its kernels, and with them the order of some sums, by size. Few rows would cost as much packing
+/// as arithmetic; an even number of tasks leaves no core of two idle.
+fn rows_per_task(rows: usize, cols: usize, inner: usize) -> usize {
+    if rows * cols * inner < MIN_PARALLEL {
+        return rows.max(1);
+    }
+    let tasks = (rows / FULL_ROWS / 2 * 2).clamp(2, MAX_TASKS);
+    rows.div_ceil(tasks).next_multiple_of(16)
+}
+
+/// [`matmul`] into dense rows, the rows of `dst` shared among threads. The bytes do not depend on their
+/// number.
 pub(crate) fn par_matmul(dst: &mut [f32], write: Write, scale: f32, lhs: Mat, rhs: Mat) {
     let cols = rhs.cols;
-    let small = lhs.rows * cols * lhs.cols < MIN_PARALLEL;
-    let tasks = if small { 1 } else { rayon::current_num_threads() };
-    let rows_per_task = lhs.rows.div_ceil(tasks).next_multiple_of(16);
-    dst.par_chunks_mut((rows_per_task * cols).max(1)).enumerate().for_each(|(task, dst)| {
-        let lhs = lhs.rows(task * rows_per_task, dst.len() / cols);
+    let rows = rows_per_task(lhs.rows, cols, lhs.cols);
+    dst.par_chunks_mut((rows * cols).max(1)).enumerate().for_each(|(task, dst)| {
+        let lhs = lhs.rows(task * rows, dst.len() / cols);
         matmul(dst, cols, write, scale, lhs, rhs);
     });
 }

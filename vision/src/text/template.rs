@@ -1,6 +1,8 @@
 //! The chat template of a model directory, rendered as transformers renders it.
 //!
-//! Decides where the template is looked for and which functions it may call. What it writes is its own.
+//! Decides where the template is looked for and which functions it may call. What it writes is its own. Of
+//! Jinja's language the `%` operator on strings and the tag `generation` (of training templates) are absent:
+//! templates that use them fail with the line, they are not rendered wrongly.
 
 use std::{path::Path, sync::Arc};
 

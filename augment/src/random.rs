@@ -1,0 +1,177 @@
+//! Random numbers as a function of place: (seed, purpose, row, column) gives the same bits whatever was drawn
+//! before, on any thread and on a GPU. `cuda/random.cuh` says the same in C; the tests hold the two together.
+
+use std::f32::consts::FRAC_PI_2;
+
+/// A field of random numbers over rows and columns, for one purpose under one seed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key(u64);
+
+/// One row of a [`Key`]'s field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    a: u32,
+    b: u32,
+}
+
+/// splitmix64's finaliser (Steele, Lea and Flood 2014, Stafford's variant 13).
+const fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl Key {
+    /// `purpose` keeps the draws of two uses apart; it is hashed (FNV-1a) into the key.
+    pub(crate) fn new(seed: u64, purpose: &str) -> Self {
+        let name = purpose
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        Self(mix(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) ^ name))
+    }
+
+    pub(crate) fn row(self, row: u32) -> Row {
+        let z = mix(self.0.wrapping_add(u64::from(row).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        Row { a: z as u32, b: (z >> 32) as u32 }
+    }
+
+    /// A draw that is not one of a field: the `index`-th parameter of the whole image, in [0, 1).
+    pub(crate) fn draw(self, index: u32) -> f32 {
+        self.row(u32::MAX).uniform(index)
+    }
+
+    /// As [`draw`](Self::draw), in `low..high`.
+    pub(crate) fn between(self, index: u32, low: f32, high: f32) -> f32 {
+        low + (high - low) * self.draw(index)
+    }
+
+    /// As [`draw`](Self::draw), one of `0..n`.
+    pub(crate) fn pick(self, index: u32, n: u32) -> u32 {
+        ((u64::from(self.row(u32::MAX).bits(index)) * u64::from(n)) >> 32) as u32
+    }
+}
+
+impl Row {
+    /// 32 bits: Wellons' three-round integer hash with the second half of the key between the rounds.
+    #[inline(always)]
+    pub(crate) fn bits(self, column: u32) -> u32 {
+        let mut x = column.wrapping_mul(0x9e37_79b9).wrapping_add(self.a);
+        x = (x ^ (x >> 17)).wrapping_mul(0xed5a_d4bb);
+        x = (x ^ (x >> 11)).wrapping_mul(0xac4c_1b51) ^ self.b;
+        x = (x ^ (x >> 15)).wrapping_mul(0x3184_8bab);
+        x ^ (x >> 14)
+    }
+
+    /// In [0, 1), a multiple of 2^-24.
+    #[inline(always)]
+    pub(crate) fn uniform(self, column: u32) -> f32 {
+        (self.bits(column) >> 8) as f32 * (1. / 16_777_216.)
+    }
+
+    /// Fills `out` with standard normals; `out[i]` depends on the row's key and `i` alone.
+    #[inline(always)]
+    pub(crate) fn normals(self, out: &mut [f32]) {
+        let (pairs, rest) = out.as_chunks_mut::<2>();
+        for (i, pair) in pairs.iter_mut().enumerate() {
+            *pair = self.normal_pair(i as u32);
+        }
+        for last in rest {
+            *last = self.normal_pair(pairs.len() as u32)[0];
+        }
+    }
+
+    /// Box and Muller's two normals of columns `2 pair` and `2 pair + 1`.
+    #[inline(always)]
+    pub(crate) fn normal_pair(self, pair: u32) -> [f32; 2] {
+        // (0, 1], so that the logarithm is finite.
+        let u = ((self.bits(2 * pair) >> 8) + 1) as f32 * (1. / 16_777_216.);
+        let (sin, cos) = turn(self.uniform(2 * pair + 1));
+        let r = (-2. * ln(u)).sqrt();
+        [r * cos, r * sin]
+    }
+}
+
+/// ln of a normal positive number, to 2 ulp and with no branch (Cephes' polynomial), so that loops over it
+/// vectorise and the GPU's version gives the same bits.
+#[inline(always)]
+fn ln(x: f32) -> f32 {
+    let bits = x.to_bits().wrapping_sub(0x3f35_04f3);
+    let e = (bits as i32 >> 23) as f32;
+    let m = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3)) - 1.;
+    let z = m * m;
+    let mut p = 7.037_683_6e-2;
+    for c in [
+        -1.151_461_03e-1,
+        1.167_699_87e-1,
+        -1.242_014_08e-1,
+        1.424_932_28e-1,
+        -1.666_805_77e-1,
+        2.000_071_48e-1,
+        -2.499_999_4e-1,
+        3.333_333_1e-1,
+    ] {
+        p = p * m + c;
+    }
+    m + (m * z * p - 0.5 * z) + e * std::f32::consts::LN_2
+}
+
+/// Sine and cosine of `t` turns, `t` in [0, 1).
+#[inline(always)]
+fn turn(t: f32) -> (f32, f32) {
+    let q = (t * 4. + 0.5) as i32;
+    let r = (t * 4. - q as f32) * FRAC_PI_2;
+    let z = r * r;
+    let s = r + r * z * (-1.666_665_5e-1 + z * (8.332_161e-3 - z * 1.951_529_6e-4));
+    let c = 1. - 0.5 * z + z * z * (4.166_664_6e-2 + z * (-1.388_731_6e-3 + z * 2.443_315_7e-5));
+    let (s, c) = if q & 1 == 1 { (c, s) } else { (s, c) };
+    (if q & 2 == 2 { -s } else { s }, if (q + 1) & 2 == 2 { -c } else { c })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elementary_functions_are_right() {
+        for i in 1..100_000 {
+            let x = i as f32 / 100_000.;
+            assert!((ln(x) - x.ln()).abs() <= 3e-7 * (1. + x.ln().abs()), "ln {x}: {} {}", ln(x), x.ln());
+            let (s, c) = turn(x);
+            let (t, u) = (f64::from(x) * std::f64::consts::TAU).sin_cos();
+            assert!((f64::from(s) - t).abs() < 5e-7 && (f64::from(c) - u).abs() < 5e-7, "turn {x}");
+        }
+    }
+
+    #[test]
+    fn normals_have_the_moments_of_the_normal() {
+        let mut n = vec![0.; 1 << 20];
+        Key::new(1, "test").row(0).normals(&mut n);
+        let moment = |k: i32| n.iter().map(|x| f64::from(*x).powi(k)).sum::<f64>() / n.len() as f64;
+        for (k, truth, error) in [(1, 0., 0.003), (2, 1., 0.005), (3, 0., 0.012), (4, 3., 0.03)] {
+            assert!((moment(k) - truth).abs() < error, "moment {k}: {}", moment(k));
+        }
+        let lag = |d: usize| n.windows(d + 1).map(|w| f64::from(w[0] * w[d])).sum::<f64>() / n.len() as f64;
+        assert!((1..8).all(|d| lag(d).abs() < 0.004), "neighbours correlate");
+    }
+
+    #[test]
+    fn bits_are_even_over_rows_columns_and_seeds() {
+        let mut ones = [0u32; 32];
+        for seed in 0..64 {
+            for row in 0..64 {
+                let r = Key::new(seed, "even").row(row);
+                (0..64).for_each(|x| (0..32).for_each(|b| ones[b] += r.bits(x) >> b & 1));
+            }
+        }
+        // 2^18 draws: five standard errors are 1280.
+        assert!(ones.iter().all(|n| n.abs_diff(1 << 17) < 1280), "{ones:?}");
+    }
+
+    #[test]
+    fn purpose_and_seed_part_the_draws() {
+        let a = Key::new(1, "a").row(3).bits(4);
+        assert_ne!(a, Key::new(1, "b").row(3).bits(4));
+        assert_ne!(a, Key::new(2, "a").row(3).bits(4));
+        assert_eq!(a, Key::new(1, "a").row(3).bits(4));
+    }
+}

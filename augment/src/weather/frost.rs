@@ -1,0 +1,119 @@
+//! Frost on the window: a plate is enlarged to cover the picture and blended over it.
+
+use super::plate::plates;
+use crate::entry::Entry;
+use crate::fast::{byte, wide};
+use crate::random::Key;
+use crate::{Corruption, Dose};
+use image::RgbImage;
+use rayon::prelude::*;
+
+pub(crate) const FROST: Entry = Entry {
+    name: "frost",
+    summary: "a frosted window over the picture, the plates made procedurally (ImageNet-C's blend)",
+    random: true,
+    render: |image, dose| frost(image, dose, plates()),
+};
+
+/// Frost from pictures of one's own instead of the procedural plates.
+#[derive(Debug)]
+pub struct Frost {
+    plates: Vec<RgbImage>,
+}
+
+impl Frost {
+    /// Frost that draws one of `plates` for each picture; none if there is no plate or one is empty.
+    #[must_use]
+    pub fn from_plates(plates: Vec<RgbImage>) -> Option<Self> {
+        (!plates.is_empty() && plates.iter().all(|p| !p.is_empty())).then_some(Self { plates })
+    }
+}
+
+impl Corruption for Frost {
+    fn name(&self) -> &str {
+        FROST.name
+    }
+
+    fn summary(&self) -> &str {
+        "a frosted window over the picture, the plates given by the user (ImageNet-C's blend)"
+    }
+
+    fn random(&self) -> bool {
+        true
+    }
+
+    fn render(&self, image: &RgbImage, dose: &Dose) -> RgbImage {
+        frost(image, dose, &self.plates)
+    }
+}
+
+/// The four source pixels of a target pixel along one side, and their weights.
+struct Cubic {
+    at: [usize; 4],
+    weight: [f32; 4],
+}
+
+/// `count` places from `start` on of a side of `from` pixels enlarged to `to`: OpenCV's `INTER_CUBIC`.
+fn cubic(from: u32, to: u32, start: u32, count: u32) -> Vec<Cubic> {
+    let place = |i: u32| {
+        let centre = (f64::from(start + i) + 0.5) * f64::from(from) / f64::from(to) - 0.5;
+        let x = (centre - centre.floor()) as f32;
+        let at = |d: i64| (centre.floor() as i64 + d).clamp(0, i64::from(from) - 1) as usize;
+        let near = |x: f32| (1.25 * x - 2.25) * x * x + 1.;
+        let far = |x: f32| ((-0.75 * x + 3.75) * x - 6.) * x + 3.;
+        Cubic { at: [at(-1), at(0), at(1), at(2)], weight: [far(x + 1.), near(x), near(1. - x), far(2. - x)] }
+    };
+    (0..count).map(place).collect()
+}
+
+fn frost(image: &RgbImage, dose: &Dose, plates: &[RgbImage]) -> RgbImage {
+    let keep = dose.severity.constant(1., [1., 0.8, 0.7, 0.65, 0.6]);
+    let add = dose.severity.constant(0., [0.4, 0.6, 0.7, 0.7, 0.75]);
+    let key = Key::new(dose.seed, FROST.name);
+    let plate = &plates[key.pick(0, plates.len() as u32) as usize];
+    let (w, h) = image.dimensions();
+    let ratio = |a: u32, b: u32| f64::from(a) / f64::from(b);
+    let cover =
+        ratio(w, plate.width()).max(ratio(h, plate.height())).max(1.).max(f64::from(dose.pixel)) * 1.1;
+    let grown = |n: u32| (f64::from(n) * cover).ceil() as u32;
+    let (wide_to, high_to) = (grown(plate.width()), grown(plate.height()));
+    let columns = cubic(plate.width(), wide_to, key.pick(1, wide_to - w), w);
+    let lines = cubic(plate.height(), high_to, key.pick(2, high_to - h), h);
+    let (stride, plate_stride) = (3 * w as usize, 3 * plate.width() as usize);
+    let mut out = RgbImage::new(w, h);
+    let space = || vec![[0f32; 4]; plate.width() as usize];
+    out.par_chunks_mut(stride).zip(image.par_chunks(stride)).zip(&lines).for_each_init(
+        space,
+        |row, ((to, from), line)| {
+            wide(|| {
+                across_lines(plate.as_raw(), plate_stride, line, row);
+                let pixels = to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0);
+                for ((t, f), column) in pixels.zip(&columns) {
+                    let ice = along_row(row, column);
+                    *t = std::array::from_fn(|c| byte(keep * f32::from(f[c]) + add * ice[c].clamp(0., 255.)));
+                }
+            });
+        },
+    );
+    out
+}
+
+/// The four lines of a plate weighed together.
+#[inline(always)]
+fn across_lines(plate: &[u8], stride: usize, line: &Cubic, row: &mut [[f32; 4]]) {
+    let source = line.at.map(|y| plate[y * stride..][..stride].as_chunks::<3>().0);
+    for (x, r) in row.iter_mut().enumerate() {
+        for c in 0..3 {
+            r[c] = (0..4).map(|k| line.weight[k] * f32::from(source[k][x][c])).sum();
+        }
+    }
+}
+
+#[inline(always)]
+fn along_row(row: &[[f32; 4]], column: &Cubic) -> [f32; 4] {
+    let mut sum = [0.; 4];
+    for (at, weight) in column.at.iter().zip(column.weight) {
+        (0..4).for_each(|c| sum[c] += weight * row[*at][c]);
+    }
+    sum
+}

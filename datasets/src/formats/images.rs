@@ -1,0 +1,242 @@
+//! From an images column to [`ImageRef`]s: bytes, structs of bytes and path, paths, base64, and the folders and
+//! archives in which paths are looked up.
+
+use super::{Columns, Fault, Mapped, mme::base64_text};
+use crate::read::{Cell, kind};
+use crate::{Error, ImageRef, Result};
+use serde_json::Value;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use zip::ZipArchive;
+
+/// An image in an archive may unpack to this many bytes.
+const MAX_BYTES: u64 = 512 << 20;
+/// A row may have this many images.
+const MAX_IMAGES: usize = 256;
+/// Endings by which a file of a WebDataset sample is an image.
+const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+
+/// Where images that are named by a path are found.
+#[derive(Debug, Default)]
+pub struct ImageStore {
+    roots: Vec<PathBuf>,
+    archives: Vec<Archive>,
+}
+
+#[derive(Debug)]
+struct Archive {
+    path: PathBuf,
+    zip: Mutex<ZipArchive<BufReader<File>>>,
+}
+
+impl ImageStore {
+    /// Looks in `roots`, in their order, then in the `.zip` files that lie in them.
+    ///
+    /// # Errors
+    /// A folder or an archive cannot be read.
+    pub fn open(roots: Vec<PathBuf>) -> Result<Self> {
+        let mut archives = Vec::new();
+        for root in roots.iter().filter(|r| r.is_dir()) {
+            let entries = std::fs::read_dir(root).map_err(Error::io(root))?;
+            let mut paths = Vec::new();
+            for entry in entries {
+                paths.push(entry.map_err(Error::io(root))?.path());
+            }
+            paths.sort();
+            for path in paths.into_iter().filter(|p| p.extension().is_some_and(|e| e == "zip")) {
+                let file = BufReader::new(File::open(&path).map_err(Error::io(&path))?);
+                let zip = ZipArchive::new(file).map_err(|e| Error::file(&path, format!("not a zip: {e}")))?;
+                archives.push(Archive { path, zip: Mutex::new(zip) });
+            }
+        }
+        Ok(Self { roots, archives })
+    }
+
+    /// The images in the first of `names` that is there; none is no fault.
+    pub(super) fn take(&self, columns: &mut Columns, names: &[&str]) -> Mapped<Vec<ImageRef>> {
+        self.take_ending(columns, names, "")
+    }
+
+    /// As [`ImageStore::take`]; a path that is not found is tried with `ending`.
+    pub(super) fn take_ending(
+        &self,
+        columns: &mut Columns,
+        names: &[&str],
+        ending: &str,
+    ) -> Mapped<Vec<ImageRef>> {
+        let Some(name) = names.iter().find(|n| columns.has(n)).copied() else { return Ok(vec![]) };
+        let Some(cell) = columns.take(name) else { return Ok(vec![]) };
+        let mut out = Vec::new();
+        self.collect(name, cell, ending, &mut out)?;
+        Ok(out)
+    }
+
+    /// Images as base64 text (or as bytes that hold such text).
+    pub(super) fn take_base64(&self, columns: &mut Columns, names: &[&str]) -> Mapped<Vec<ImageRef>> {
+        let name = names.iter().find(|n| columns.has(n)).copied().unwrap_or(names[0]);
+        let cell = columns.take(name).ok_or_else(|| Fault::new(name, "the image is missing or null"))?;
+        let text = base64_text(cell).ok_or_else(|| Fault::new(name, "expected base64 text"))?;
+        Ok(vec![decoded(name, &text)?])
+    }
+
+    /// The image files of a WebDataset sample, in the order of the shard.
+    pub(super) fn take_files(&self, columns: &mut Columns) -> Mapped<Vec<ImageRef>> {
+        let is_image = |name: &str| ENDINGS.contains(&name.rsplit('.').next().unwrap_or(""));
+        let names: Vec<_> = columns.fields.iter().map(|(n, _)| n.clone()).filter(|n| is_image(n)).collect();
+        let mut out = Vec::new();
+        for name in names {
+            if let Some(cell) = columns.take(&name) {
+                self.collect(&name, cell, "", &mut out)?;
+            }
+        }
+        Ok(out)
+    }
+
+    fn collect(&self, name: &str, cell: Cell, ending: &str, out: &mut Vec<ImageRef>) -> Mapped<()> {
+        if out.len() >= MAX_IMAGES {
+            return Err(Fault::new(name, format!("more than {MAX_IMAGES} images")));
+        }
+        match cell {
+            Cell::Bytes(bytes) => out.push(ImageRef::Bytes { bytes, name: String::new() }),
+            Cell::List(cells) => {
+                for cell in cells {
+                    self.collect(name, cell, ending, out)?;
+                }
+            }
+            Cell::Struct(fields) => self.collect_struct(name, fields, ending, out)?,
+            Cell::Json(Value::Array(list)) => {
+                for value in list {
+                    self.collect(name, Cell::Json(value), ending, out)?;
+                }
+            }
+            Cell::Json(Value::Object(map)) => {
+                let fields = map.into_iter().map(|(k, v)| (k, Cell::Json(v))).collect();
+                self.collect_struct(name, fields, ending, out)?;
+            }
+            Cell::Json(Value::String(text)) => out.push(self.resolve(name, &text, ending)?),
+            Cell::Json(other) => {
+                return Err(Fault::new(name, format!("expected an image, found {}", kind(&other))));
+            }
+        }
+        Ok(())
+    }
+
+    /// `{bytes, path}` of the Hugging Face image feature (either may be null), verl's `{image}`, a message's `{url}`.
+    fn collect_struct(
+        &self,
+        name: &str,
+        fields: Vec<(String, Cell)>,
+        ending: &str,
+        out: &mut Vec<ImageRef>,
+    ) -> Mapped<()> {
+        let mut path = None;
+        let later = |mut rest: std::vec::IntoIter<(String, Cell)>| {
+            rest.find_map(|(key, cell)| match (key.as_str(), cell) {
+                ("path", Cell::Json(Value::String(path))) => Some(path),
+                _ => None,
+            })
+        };
+        let mut fields = fields.into_iter();
+        while let Some((key, cell)) = fields.next() {
+            match (key.as_str(), cell) {
+                (_, cell) if cell.is_null() => {}
+                ("bytes", Cell::Bytes(bytes)) => {
+                    let name = path.or(later(fields)).unwrap_or_default();
+                    out.push(ImageRef::Bytes { bytes, name });
+                    return Ok(());
+                }
+                ("bytes", Cell::Json(Value::String(text))) => {
+                    out.push(decoded(name, &text)?);
+                    return Ok(());
+                }
+                ("path", Cell::Json(Value::String(text))) => path = Some(text),
+                ("image" | "image_url" | "url", cell) => return self.collect(name, cell, ending, out),
+                _ => {}
+            }
+        }
+        match path {
+            Some(path) => {
+                out.push(self.resolve(name, &path, ending)?);
+                Ok(())
+            }
+            None => Err(Fault::new(name, "an image with neither bytes nor path")),
+        }
+    }
+
+    fn resolve(&self, name: &str, text: &str, ending: &str) -> Mapped<ImageRef> {
+        if text.starts_with("data:image/") {
+            return decoded(name, text.split_once(',').map_or("", |(_, data)| data));
+        }
+        let text = text.strip_prefix("file://").unwrap_or(text);
+        for path in [text.to_owned(), format!("{text}{ending}")] {
+            let found = self.roots.iter().map(|root| root.join(&path)).find(|p| p.is_file());
+            if let Some(found) = found {
+                return Ok(ImageRef::Path(found));
+            }
+            for archive in &self.archives {
+                if let Some(image) = archive.read(name, &path)? {
+                    return Ok(image);
+                }
+            }
+        }
+        Err(Fault::new(name, format!("no file `{text}`")))
+    }
+}
+
+impl Archive {
+    fn read(&self, field: &str, path: &str) -> Mapped<Option<ImageRef>> {
+        let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = zip.index_for_name(path) else { return Ok(None) };
+        let place = format!("{}:{path}", self.path.display());
+        let fault = |e: String| Fault::new(field, format!("{place}: {e}"));
+        let entry = zip.by_index(index).map_err(|e| fault(e.to_string()))?;
+        let mut bytes = Vec::new();
+        entry.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| fault(e.to_string()))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(fault(format!("unpacks to more than {MAX_BYTES} bytes")));
+        }
+        Ok(Some(ImageRef::Bytes { bytes: bytes.into(), name: path.to_owned() }))
+    }
+}
+
+/// The folders to look in for a file at `source`: an explicit one, the file's own, and those folders' `images`.
+pub(crate) fn roots_for(source: &Path, explicit: Option<&Path>) -> Vec<PathBuf> {
+    let own = if source.is_dir() { Some(source) } else { source.parent() };
+    let mut out: Vec<PathBuf> = explicit.into_iter().chain(own).map(Path::to_path_buf).collect();
+    let inner: Vec<_> = out.iter().map(|root| root.join("images")).filter(|p| p.is_dir()).collect();
+    out.extend(inner);
+    out
+}
+
+fn decoded(name: &str, text: &str) -> Mapped<ImageRef> {
+    let bytes = base64(text.as_bytes()).ok_or_else(|| Fault::new(name, "not base64"))?;
+    Ok(ImageRef::Bytes { bytes: bytes.into(), name: String::new() })
+}
+
+/// Standard base64, white space allowed, padding optional.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut held) = (0u32, 0);
+    let body = text.iter().filter(|b| !b.is_ascii_whitespace());
+    let body: Vec<u8> = body.copied().collect();
+    let end = body.iter().rposition(|&b| b != b'=').map_or(0, |at| at + 1);
+    for &byte in &body[..end] {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    (end > 0).then_some(out)
+}

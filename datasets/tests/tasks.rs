@@ -1,0 +1,123 @@
+//! What must hold for every task that draws its own data; a new one is tested by being in the table.
+
+use foveate_datasets::{OpenOptions, Outcome, Sample, Split, TASKS, Task, open};
+use std::collections::{HashMap, HashSet};
+
+fn drawn(seed: u64) -> Vec<Box<dyn Task>> {
+    let options = OpenOptions { seed, ..OpenOptions::default() };
+    TASKS.iter().filter(|t| !t.needs_data).map(|t| open(t.name, &options).unwrap()).collect()
+}
+
+fn samples(task: &dyn Task, split: Split, n: usize) -> Vec<Sample> {
+    (0..n.min(task.len(split))).map(|i| task.sample(split, i).unwrap()).collect()
+}
+
+fn pixels(sample: &Sample) -> Vec<u8> {
+    sample.images.iter().flat_map(|i| i.decode().unwrap().as_raw().clone()).collect()
+}
+
+#[test]
+fn names_are_unique_and_documented() {
+    let names: HashSet<_> = TASKS.iter().map(|t| t.name).collect();
+    assert_eq!(names.len(), TASKS.len());
+    for entry in TASKS {
+        assert!(entry.summary.len() > 10, "{}", entry.name);
+    }
+    let error = open("shaeps", &OpenOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("shaeps") && error.contains("shapes"), "{error}");
+}
+
+#[test]
+fn a_sample_depends_on_seed_split_and_index_alone() {
+    for (task, other) in drawn(3).iter().zip(drawn(4)) {
+        let again =
+            &drawn(3)[TASKS.iter().filter(|t| !t.needs_data).position(|t| t.name == task.name()).unwrap()];
+        for i in [5, 0, 17] {
+            let (a, b) = (task.sample(Split::Train, i).unwrap(), again.sample(Split::Train, i).unwrap());
+            assert_eq!((&a.id, &a.problem, &a.answer, &a.meta), (&b.id, &b.problem, &b.answer, &b.meta));
+            assert_eq!(pixels(&a), pixels(&b), "{}", a.id);
+            assert_ne!(pixels(&a), pixels(&other.sample(Split::Train, i).unwrap()), "{}", a.id);
+        }
+        let end = task.len(Split::Test);
+        let error = task.sample(Split::Test, end).unwrap_err().to_string();
+        assert!(error.contains(&end.to_string()), "{error}");
+    }
+}
+
+#[test]
+fn train_and_test_share_no_image_even_across_seeds() {
+    for (task, other) in drawn(0).iter().zip(drawn(1)) {
+        let set = |t: &dyn Task, split| samples(t, split, 160).iter().map(pixels).collect::<HashSet<_>>();
+        let train = set(task.as_ref(), Split::Train);
+        assert!(train.len() > 10, "{}: {} images", task.name(), train.len());
+        assert!(train.is_disjoint(&set(task.as_ref(), Split::Test)), "{}", task.name());
+        assert!(train.is_disjoint(&set(other.as_ref(), Split::Test)), "{}", task.name());
+    }
+}
+
+#[test]
+fn questions_about_one_image_lie_side_by_side_and_differ() {
+    for task in drawn(0) {
+        let all = samples(task.as_ref(), Split::Test, 64);
+        let mut seen = HashMap::new();
+        for (i, sample) in all.iter().enumerate() {
+            let image = task.image_of(Split::Test, i);
+            let (last, first_pixels) = seen.entry(image).or_insert_with(|| (i, pixels(sample)));
+            assert!(i - *last <= 1, "{}: sample {i} lies apart from its image's others", task.name());
+            *last = i;
+            assert_eq!(&pixels(sample), first_pixels, "{}", sample.id);
+        }
+        let asked: HashSet<_> =
+            all.iter().enumerate().map(|(i, s)| (task.image_of(Split::Test, i), s.problem.clone())).collect();
+        assert_eq!(asked.len(), all.len(), "{}: a question is asked twice of one image", task.name());
+        let ids: HashSet<_> = all.iter().map(|s| &s.id).collect();
+        assert_eq!(ids.len(), all.len(), "{}", task.name());
+    }
+}
+
+#[test]
+fn the_answer_is_right_and_another_samples_answer_is_not() {
+    for task in drawn(0) {
+        let all = samples(task.as_ref(), Split::Test, 200);
+        let mut wrong = 0;
+        for (a, b) in all.iter().zip(&all[1..]) {
+            let right = task.grade(a, &a.answer);
+            assert_eq!((right.outcome, right.score), (Outcome::Right, 1.), "{}: {}", a.id, a.answer);
+            let tagged = format!("<think>perhaps {}</think><answer>{}</answer>", b.answer, a.answer);
+            assert_eq!(task.grade(a, &tagged).outcome, Outcome::Right, "{}", a.id);
+            for none in ["", "   ", "<think>hm", "?!"] {
+                assert_eq!(task.grade(a, none).outcome, Outcome::Unparsed, "{}: {none:?}", a.id);
+            }
+            wrong += usize::from(task.grade(a, &b.answer).outcome == Outcome::Wrong);
+        }
+        assert!(wrong > 50, "{}: only {wrong}", task.name());
+    }
+}
+
+/// The best answer to each text seen in training, and the accuracy of saying it on the test split.
+fn text_only_accuracy(task: &dyn Task, train: usize, test: usize) -> f64 {
+    let mut counts: HashMap<String, HashMap<String, usize>> = HashMap::new();
+    for s in samples(task, Split::Train, train) {
+        *counts.entry(s.problem).or_default().entry(s.answer).or_default() += 1;
+    }
+    let best = |problem: &str| {
+        let answers = counts.get(problem)?;
+        answers.iter().max_by_key(|(answer, n)| (**n, *answer)).map(|(answer, _)| answer.clone())
+    };
+    let tests = samples(task, Split::Test, test);
+    let right =
+        tests.iter().filter(|s| best(&s.problem).is_some_and(|a| task.grade(s, &a).score == 1.)).count();
+    right as f64 / tests.len() as f64
+}
+
+#[test]
+fn text_alone_scores_what_is_stated() {
+    for task in drawn(11) {
+        let Some(chance) = task.chance() else { panic!("{} states no chance", task.name()) };
+        let got = text_only_accuracy(task.as_ref(), 12_000, 2_400);
+        let want = f64::from(chance.text_only);
+        // Four standard errors of 2,400 answers, some of which share an image.
+        assert!((got - want).abs() < 0.045, "{}: {got:.3}, stated {want:.3}", task.name());
+        assert!(chance.guess <= chance.text_only + 1e-6, "{}", task.name());
+    }
+}

@@ -1,0 +1,36 @@
+//! What is added to the policy loss, one file a term, and the table that names them.
+//!
+//! A term gives one number per token. It never masks, averages, weighs or logs: the objective does,
+//! with the term's own scope and that scope's denominators.
+
+use crate::{Batch, Entry, Result, Scope, Signal};
+use candle_core::Tensor;
+use std::fmt::Debug;
+
+mod entropy;
+mod reference_kl;
+
+/// Every term a recipe can name.
+pub const TERMS: &[Entry<dyn Term>] = &[reference_kl::ENTRY, entropy::ENTRY];
+
+/// One summand of an objective.
+pub trait Term: Debug + Send + Sync {
+    /// The name in [`TERMS`].
+    fn name(&self) -> &'static str;
+
+    /// What the term reads beyond the fields that every batch has.
+    fn needs(&self) -> Vec<Signal> {
+        vec![]
+    }
+
+    /// Which tokens it is about.
+    fn scope(&self) -> Scope {
+        Scope::All
+    }
+
+    /// The value at each token, `[N]`, to be minimised where the recipe's weight is positive.
+    ///
+    /// # Errors
+    /// [`crate::Error::Missing`] for an absent signal, or those of the tensor library.
+    fn per_token(&self, batch: &Batch) -> Result<Tensor>;
+}

@@ -1,0 +1,262 @@
+//! What must hold for every row of every table; a new row is tested by being there.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
+
+use candle_core::{Device, Tensor, Var};
+use foveate_objectives::advantage::ADVANTAGES;
+use foveate_objectives::ratio::RATIOS;
+use foveate_objectives::reduction::REDUCTIONS;
+use foveate_objectives::surrogate::SURROGATES;
+use foveate_objectives::terms::TERMS;
+use foveate_objectives::{
+    Batch, Entry, Error, Named, Objective, ObjectiveSpec, Outcome, Sequences, Signal, TermSpec, Totals,
+};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+const N: usize = 9;
+const LOGP: [f64; N] = [-0.5, -1.2, -0.1, -2.0, -0.7, -0.3, -0.9, -1.4, -0.2];
+const OLD: [f64; N] = [-0.6, -1.0, -0.1, -1.5, -0.9, -0.4, -1.6, -1.3, -0.2];
+const REFERENCE: [f64; N] = [-0.4, -1.1, -0.2, -1.8, -0.6, -0.1, -0.8, -1.7, -0.3];
+const ADVANTAGE: [f64; N] = [1., 1., 1., -0.5, -0.5, -0.5, -0.5, 0.7, 0.7];
+const COUNTED: [bool; N] = [true, true, false, true, false, true, true, true, false];
+const CORRECT: [bool; 3] = [true, false, true];
+const RANGES: [Range<usize>; 3] = [0..3, 3..7, 7..9];
+
+/// The mini-batch as one micro-batch.
+const WHOLE: [Range<usize>; 1] = [const { 0..3 }];
+
+fn tensor(x_n: &[f64]) -> Tensor {
+    Tensor::new(x_n, &Device::Cpu).unwrap()
+}
+
+/// The sequences `rows` of the batch above, as a micro-batch of its own. Signals with a gradient follow
+/// `logp`: they are made by the same weights.
+fn micro(logp: &Tensor, rows: Range<usize>) -> Batch {
+    let tokens = RANGES[rows.start].start..RANGES[rows.end - 1].end;
+    let cut = |x: &[f64]| tensor(&x[tokens.clone()]);
+    let logp_n = logp.narrow(0, tokens.start, tokens.len()).unwrap();
+    let shift = |r: &Range<usize>| r.start - tokens.start..r.end - tokens.start;
+    let sequences = Sequences::new(
+        RANGES[rows.clone()].iter().map(shift).collect(),
+        COUNTED[tokens.clone()].to_vec(),
+        CORRECT[rows].to_vec(),
+    );
+    let view = (&logp_n * 1.3).unwrap();
+    let signals = [
+        (Signal::Reference, cut(&REFERENCE)),
+        (Signal::Entropy, logp_n.sqr().unwrap()),
+        (Signal::View("mask".into()), view.clone()),
+        (Signal::OldView("mask".into()), cut(&OLD)),
+        (Signal::ViewEntropy("mask".into()), view.sqr().unwrap()),
+    ];
+    Batch {
+        logp_n,
+        old_n: Some(cut(&OLD)),
+        advantage_n: cut(&ADVANTAGE),
+        sequences: sequences.unwrap(),
+        signals: BTreeMap::from(signals),
+    }
+}
+
+fn whole(logp: &Tensor) -> Batch {
+    micro(logp, 0..3)
+}
+
+fn settings(name: &str) -> Named {
+    match name {
+        "fixed" => Named::new(name).with("length", 8),
+        _ => Named::new(name),
+    }
+}
+
+/// Every surrogate, ratio and reduction without terms, and every term under the default objective.
+fn objectives() -> Vec<(String, Objective)> {
+    let mut all = vec![];
+    for surrogate in SURROGATES {
+        for ratio in RATIOS {
+            for reduction in REDUCTIONS {
+                let spec = ObjectiveSpec {
+                    surrogate: Named::new(surrogate.name),
+                    ratio: Named::new(ratio.name),
+                    reduction: settings(reduction.name),
+                    ..Default::default()
+                };
+                let name = format!("{}/{}/{}", surrogate.name, ratio.name, reduction.name);
+                all.push((name, Objective::new(&spec, &[]).unwrap()));
+            }
+        }
+    }
+    for term in TERMS {
+        let spec = TermSpec { term: settings(term.name), weight: 0.3, reduction: None };
+        all.push((term.name.into(), Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap()));
+    }
+    all
+}
+
+fn value(objective: &Objective, logp: &[f64]) -> f64 {
+    let batch = whole(&tensor(logp));
+    let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
+    loss.total.to_scalar().unwrap()
+}
+
+fn gradient(objective: &Objective, name: &str, splits: &[Range<usize>]) -> Vec<f64> {
+    let var = Var::from_tensor(&tensor(&LOGP)).unwrap();
+    let batches: Vec<_> = splits.iter().map(|rows| micro(&var, rows.clone())).collect();
+    let totals: Totals = batches.iter().map(|b| &b.sequences).collect();
+    let mut sum = vec![0.0; N];
+    for batch in &batches {
+        let grads = objective.loss(batch, &totals).unwrap().total.backward().unwrap();
+        let grad = grads.get(&var).unwrap_or_else(|| panic!("{name} cuts the graph"));
+        sum.iter_mut().zip(grad.to_vec1::<f64>().unwrap()).for_each(|(s, g)| *s += g);
+    }
+    sum
+}
+
+#[test]
+fn gradients_are_the_slopes() {
+    for (name, objective) in objectives() {
+        // CISPO's weight is a constant by definition: its slope is another function's.
+        if name.starts_with("cispo") {
+            continue;
+        }
+        for (n, grad) in gradient(&objective, &name, &WHOLE).iter().enumerate() {
+            let (mut hi, mut lo) = (LOGP, LOGP);
+            hi[n] += 1e-6;
+            lo[n] -= 1e-6;
+            let slope = (value(&objective, &hi) - value(&objective, &lo)) / 2e-6;
+            assert!((grad - slope).abs() < 1e-8, "{name}[{n}]: gradient {grad}, slope {slope}");
+        }
+    }
+}
+
+#[test]
+fn every_objective_moves_something() {
+    for (name, objective) in objectives() {
+        assert!(gradient(&objective, &name, &WHOLE).iter().any(|g| g.abs() > 1e-6), "{name} is flat");
+    }
+}
+
+#[test]
+fn tokens_that_do_not_count_do_not_matter() {
+    for (name, objective) in objectives() {
+        let mut junk = LOGP;
+        junk[2] = -1e6;
+        junk[4] = f64::NEG_INFINITY;
+        junk[8] = f64::NAN;
+        assert_eq!(value(&objective, &LOGP), value(&objective, &junk), "{name}");
+    }
+}
+
+#[test]
+fn splitting_the_mini_batch_changes_nothing() {
+    for (name, objective) in objectives() {
+        let one = gradient(&objective, &name, &WHOLE);
+        for splits in [&[0..1, 1..3][..], &[0..2, 2..3], &[0..1, 1..2, 2..3]] {
+            let many = gradient(&objective, &name, splits);
+            for (a, b) in one.iter().zip(&many) {
+                assert!((a - b).abs() < 1e-15, "{name} {splits:?}: {a} and {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn absent_signals_are_named() {
+    for (name, objective) in objectives() {
+        let bare = Batch { signals: BTreeMap::new(), ..whole(&tensor(&LOGP)) };
+        match objective.loss(&bare, &Totals::of(&bare.sequences)) {
+            Ok(_) => assert!(objective.needs().is_empty(), "{name} did without {:?}", objective.needs()),
+            Err(Error::Missing { term, signal }) => {
+                assert_eq!(term, name);
+                assert!(objective.needs().contains(&signal), "{name} did not declare {signal}");
+            }
+            Err(e) => panic!("{name}: {e}"),
+        }
+    }
+}
+
+#[test]
+fn a_term_of_weight_zero_is_absent() {
+    for term in TERMS {
+        let spec = TermSpec { term: settings(term.name), weight: 0.0, reduction: None };
+        let with = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
+        let without = Objective::new(&ObjectiveSpec::default(), &[]).unwrap();
+        assert!(with.needs().is_empty(), "{}", term.name);
+        assert_eq!(value(&with, &LOGP), value(&without, &LOGP), "{}", term.name);
+    }
+}
+
+#[test]
+fn a_term_reaches_the_weights() {
+    for term in TERMS {
+        let spec = TermSpec { term: settings(term.name), weight: 0.5, reduction: None };
+        let with = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
+        let without = Objective::new(&ObjectiveSpec::default(), &[]).unwrap();
+        let (a, b) = (gradient(&with, term.name, &WHOLE), gradient(&without, "policy", &WHOLE));
+        assert!(a.iter().zip(&b).any(|(a, b)| (a - b).abs() > 1e-4), "{}", term.name);
+    }
+}
+
+#[test]
+fn advantages_are_finite_ordered_and_silent_without_variance() {
+    let group = |rewards: &[f64]| rewards.iter().map(|&r| Outcome::of_reward(r)).collect::<Vec<_>>();
+    for row in ADVANTAGES {
+        let advantage = Named::new(row.name).build("advantage", ADVANTAGES).unwrap();
+        let groups = [
+            group(&[1.0, 0.0, f64::NAN, 0.5]),
+            group(&[0.3, 0.3, 0.3]),
+            group(&[1.0]),
+            group(&[f64::NAN, f64::NAN]),
+            group(&[0.1 + 0.2, 0.3]),
+            vec![],
+        ];
+        let found = advantage.of(&groups);
+        let shape = |all: &[Vec<f64>]| all.iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(shape(&found), vec![4, 3, 1, 2, 2, 0], "{}", row.name);
+        assert!(found.iter().flatten().all(|a| a.is_finite()), "{}: {found:?}", row.name);
+        assert_eq!(found[0][2], 0.0, "{}: a rollout that could not be scored has credit", row.name);
+        assert!(found[0][0] > found[0][1], "{}: {found:?}", row.name);
+        if row.name != "reinforce-pp" {
+            let zeros = found[1..].iter().flatten().all(|a| *a == 0.0);
+            assert!(zeros, "{}: credit without variance: {found:?}", row.name);
+        }
+    }
+}
+
+#[test]
+fn one_success_in_five_has_the_known_credit() {
+    let advantage = Named::new("group-z").build("advantage", ADVANTAGES).unwrap();
+    let found = advantage.of(&[[1., 0., 0., 0., 0.].map(Outcome::of_reward).to_vec()]);
+    assert!((found[0][0] - 1.789).abs() < 1e-3 && (found[0][1] + 0.447).abs() < 1e-3, "{found:?}");
+}
+
+#[test]
+fn names_are_unique_cited_and_strict() {
+    fn table<T: ?Sized>(axis: &'static str, table: &[Entry<T>]) {
+        for (i, row) in table.iter().enumerate() {
+            let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            assert!(row.name.chars().all(lower), "{axis} {}", row.name);
+            assert!(table[..i].iter().all(|other| other.name != row.name), "{axis} {} twice", row.name);
+            assert!(!row.paper.is_empty(), "{axis} {} cites nothing", row.name);
+            let typo = settings(row.name).with("no_such_field", 1).build(axis, table);
+            let message = typo.err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(message.contains("no_such_field") && message.contains(row.name), "{axis}: {message}");
+        }
+        let message = Named::new("no-such-row").build(axis, table).err().unwrap().to_string();
+        assert!(message.contains(table[0].name) && message.contains("no-such-row"), "{message}");
+    }
+    table("advantage", ADVANTAGES);
+    table("ratio", RATIOS);
+    table("surrogate", SURROGATES);
+    table("reduction", REDUCTIONS);
+    table("term", TERMS);
+}
+
+#[test]
+fn on_policy_the_ratio_is_exactly_one() {
+    let objective = Objective::new(&ObjectiveSpec::default(), &[]).unwrap();
+    let batch = Batch { old_n: None, ..whole(&tensor(&LOGP)) };
+    let sums = objective.diagnostics(&batch).unwrap();
+    assert_eq!((sums.ratio, sums.ratio_max, sums.moved), (sums.tokens, 1.0, 0.0));
+    assert_eq!(sums.tokens, COUNTED.iter().filter(|c| **c).count() as f64);
+}

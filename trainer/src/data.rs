@@ -1,0 +1,190 @@
+//! Which sample comes when, and how a sample becomes a prompt.
+//!
+//! The order is a permutation for each epoch, drawn from the run's seed, so position alone decides what
+//! comes: there is no cursor to save.
+
+use crate::seeds::{Purpose, permutation, seed};
+use crate::{Error, Result};
+use foveate_datasets::{OpenOptions, Piece, Sample, Split, Task, open, pieces};
+use foveate_vision::images::Patches;
+use foveate_vision::processor::{Processor, Prompt};
+use foveate_vision::text::{Content, Message};
+use image::RgbImage;
+use rayon::prelude::*;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A split of a task.
+#[derive(Debug)]
+pub struct Source {
+    task: Box<dyn Task>,
+    split: Split,
+    len: usize,
+    run_seed: u64,
+}
+
+impl Source {
+    /// Opens a task. A drawn task draws its images from `run_seed`.
+    ///
+    /// # Errors
+    /// An unknown task, missing files, or an empty split.
+    pub fn open(
+        task: &str,
+        path: Option<&Path>,
+        split: Split,
+        size: Option<u32>,
+        limit: Option<usize>,
+        run_seed: u64,
+    ) -> Result<Self> {
+        let options =
+            OpenOptions { data: path.map(Path::to_path_buf), seed: run_seed, size, ..Default::default() };
+        let task = open(task, &options)?;
+        let len = task.len(split).min(limit.unwrap_or(usize::MAX));
+        if len == 0 {
+            let message = format!("split `{}` of task `{}` should have samples, but has 0", split.name(), task.name());
+            return Err(Error::Recipe { place: "data".into(), message });
+        }
+        Ok(Self { task, split, len, run_seed })
+    }
+
+    /// The task.
+    pub fn task(&self) -> &dyn Task {
+        self.task.as_ref()
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never: an empty split is refused.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The sample at `index`.
+    ///
+    /// # Errors
+    /// Broken data.
+    pub fn sample(&self, index: usize) -> Result<Sample> {
+        Ok(self.task.sample(self.split, index)?)
+    }
+
+    /// The samples at the `positions` of an endless sequence of shuffled epochs.
+    pub fn shuffled(&self, positions: Range<u64>) -> Vec<usize> {
+        shuffled(self.run_seed, Purpose::Order, self.len, positions)
+    }
+
+    /// Runs of samples that share an image, in the order of the split.
+    pub fn images(&self) -> Vec<Range<usize>> {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        let mut last = None;
+        for index in 0..self.len {
+            let image = Some(self.task.image_of(self.split, index));
+            match runs.last_mut() {
+                Some(run) if image == last => run.end = index + 1,
+                _ => runs.push(index..index + 1),
+            }
+            last = image;
+        }
+        runs
+    }
+}
+
+/// What stands at `positions` of an endless sequence of permutations of `0..n`.
+pub(crate) fn shuffled(run_seed: u64, purpose: Purpose, n: usize, positions: Range<u64>) -> Vec<usize> {
+    let mut epoch = (u64::MAX, vec![]);
+    let at = |position: u64| {
+        let (number, place) = (position / n as u64, position % n as u64);
+        if epoch.0 != number {
+            epoch = (number, permutation(seed(run_seed, purpose, number, 0, 0), n));
+        }
+        epoch.1[place as usize]
+    };
+    positions.map(at).collect()
+}
+
+/// The prompt of one sample, its images passed through `change` (a corruption) first.
+///
+/// # Errors
+/// An image that cannot be decoded, or a question whose marks do not fit its images.
+pub fn prompt(
+    processor: &Processor,
+    task: &dyn Task,
+    sample: &Sample,
+    change: impl Fn(&RgbImage) -> RgbImage,
+) -> Result<Prompt> {
+    let patches = sample.images.iter().map(|image| {
+        let picture = change(image.decode()?.as_ref());
+        Ok(Arc::new(processor.images.patches(&picture)?))
+    });
+    let patches = patches.collect::<Result<Vec<Arc<Patches>>>>()?;
+    prompt_about(processor, task, sample, &patches)
+}
+
+/// The prompt of one sample about images at hand: several questions about one image share its patches,
+/// and so one pass through the vision tower.
+///
+/// # Errors
+/// A question whose marks do not fit its images.
+pub fn prompt_about(
+    processor: &Processor,
+    task: &dyn Task,
+    sample: &Sample,
+    patches: &[Arc<Patches>],
+) -> Result<Prompt> {
+    let mut order = Vec::with_capacity(patches.len());
+    let mut content = Vec::new();
+    for piece in pieces(&task.prompt(sample), patches.len())? {
+        content.push(match piece {
+            Piece::Image(i) => {
+                order.push(patches[i].clone());
+                Content::Image(None)
+            }
+            Piece::Text(text) => Content::Text(text),
+        });
+    }
+    Ok(processor.prompt(&[Message { role: "user".into(), content }], &order)?)
+}
+
+/// The samples at `indices` with their prompts, in parallel.
+///
+/// # Errors
+/// As [`prompt`]; of the first index at fault.
+pub fn prompts(
+    processor: &Processor,
+    source: &Source,
+    indices: &[usize],
+    change: impl Fn(&RgbImage, usize) -> RgbImage + Sync,
+) -> Result<Vec<(Sample, Arc<Prompt>)>> {
+    let one = |&index: &usize| {
+        let sample = source.sample(index)?;
+        let prompt = prompt(processor, source.task(), &sample, |image| change(image, index))?;
+        Ok((sample, Arc::new(prompt)))
+    };
+    indices.par_iter().map(one).collect::<Vec<Result<_>>>().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_visits_all_and_position_decides() {
+        let whole = shuffled(3, Purpose::Order, 10, 0..30);
+        for epoch in whole.chunks(10) {
+            let mut sorted = epoch.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..10).collect::<Vec<_>>());
+        }
+        assert_ne!(whole[..10], whole[10..20]);
+        assert_eq!(shuffled(3, Purpose::Order, 10, 7..23), whole[7..23]);
+    }
+
+    #[test]
+    fn questions_of_an_image_stand_together() {
+        let source = Source::open("shapes", None, Split::Train, Some(56), Some(20), 1).unwrap();
+        assert_eq!(source.images(), [0..8, 8..16, 16..20]);
+    }
+}

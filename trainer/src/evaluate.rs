@@ -1,0 +1,113 @@
+//! Greedy accuracy on held-out questions, on clean images and on corrupted ones.
+//!
+//! A corrupted image is the same at every evaluation of a run, so that two evaluations differ only by the
+//! weights.
+
+use crate::data::{self, Source};
+use crate::log::Metrics;
+use crate::observer::Observer;
+use crate::policy::LocalPolicy;
+use crate::recipe::{EvalRecipe, Recipe};
+use crate::seeds::{Purpose, seed};
+use crate::Result;
+use foveate_augment::{Corruption, Severity};
+use foveate_datasets::{Outcome, Split};
+use foveate_vision::generate::{Request, generate};
+use image::RgbImage;
+
+/// Questions that are answered together.
+const BATCH: usize = 64;
+
+/// A task to be measured on.
+#[derive(Debug)]
+pub struct Evaluation {
+    source: Source,
+    cells: Vec<Cell>,
+    max_tokens: usize,
+    run_seed: u64,
+}
+
+/// One kind of image.
+#[derive(Debug)]
+struct Cell {
+    name: String,
+    corruption: Option<(&'static dyn Corruption, Severity)>,
+    /// Numbers the corruption for its random draws.
+    index: u64,
+}
+
+impl Cell {
+    fn change(&self, image: &RgbImage, run_seed: u64, sample: usize) -> RgbImage {
+        let Some((corruption, severity)) = self.corruption else { return image.clone() };
+        let draw = seed(run_seed, Purpose::Evaluation, 0, sample as u64, self.index);
+        corruption.apply(image, severity, draw)
+    }
+}
+
+impl Evaluation {
+    /// Opens what one `[[eval]]` names. Its files lie where it says, or where those of the training data
+    /// do if it is the same task.
+    ///
+    /// # Errors
+    /// Unknown names or missing files.
+    pub fn open(eval: &EvalRecipe, recipe: &Recipe) -> Result<Self> {
+        let same = eval.task == recipe.data.task;
+        let path = eval.path.as_deref().or(recipe.data.path.as_deref().filter(|_| same));
+        let size = recipe.data.size.filter(|_| same);
+        let source = Source::open(&eval.task, path, Split::Test, size, Some(eval.limit), recipe.seed)?;
+        let mut cells = vec![Cell { name: "clean".into(), corruption: None, index: 0 }];
+        for (index, name) in eval.corruptions.iter().enumerate() {
+            for &level in &eval.severities {
+                let corruption = Some((foveate_augment::find(name)?, Severity::level(level)?));
+                cells.push(Cell { name: format!("{name}-{level}"), corruption, index: 1 + index as u64 });
+            }
+        }
+        Ok(Self { source, cells, max_tokens: recipe.rollout.max_tokens, run_seed: recipe.seed })
+    }
+
+    /// `eval/TASK/CELL/accuracy` and `.../unparsed` for every cell, and the mean accuracy over the
+    /// corrupted ones.
+    ///
+    /// # Errors
+    /// Broken data, or those of the model.
+    pub fn run(&self, policy: &LocalPolicy, observer: &mut dyn Observer) -> Result<Metrics> {
+        let mut metrics = Metrics::default();
+        let task = self.source.task().name();
+        let all = self.cells.len() * self.source.len();
+        let mut corrupted = vec![];
+        for (n, cell) in self.cells.iter().enumerate() {
+            let mut tell = |done: usize| observer.evaluating(n * self.source.len() + done, all);
+            let (right, unparsed) = self.cell(policy, cell, &mut tell)?;
+            let share = |count: usize| count as f64 / self.source.len() as f64;
+            metrics.put(format!("eval/{task}/{}/accuracy", cell.name), share(right));
+            metrics.put(format!("eval/{task}/{}/unparsed", cell.name), share(unparsed));
+            corrupted.extend(cell.corruption.map(|_| share(right)));
+        }
+        if !corrupted.is_empty() {
+            let mean = corrupted.iter().sum::<f64>() / corrupted.len() as f64;
+            metrics.put(format!("eval/{task}/corrupted/accuracy"), mean);
+        }
+        Ok(metrics)
+    }
+
+    /// Right and unparsed answers.
+    fn cell(&self, policy: &LocalPolicy, cell: &Cell, tell: &mut dyn FnMut(usize)) -> Result<(usize, usize)> {
+        let sampling = policy.greedy(self.max_tokens);
+        let (mut right, mut unparsed) = (0, 0);
+        let indices: Vec<usize> = (0..self.source.len()).collect();
+        for (n, batch) in indices.chunks(BATCH).enumerate() {
+            let change = |image: &RgbImage, sample: usize| cell.change(image, self.run_seed, sample);
+            let asked = data::prompts(&policy.processor, &self.source, batch, change)?;
+            let request = |prompt: &std::sync::Arc<_>| Request { prompt: prompt.clone(), n: 1, seed: 0 };
+            let requests: Vec<_> = asked.iter().map(|(_, prompt)| request(prompt)).collect();
+            let answers = generate(&policy.model, &requests, &sampling)?;
+            for ((sample, _), answer) in asked.iter().zip(answers.iter().flatten()) {
+                let grade = self.source.task().grade(sample, &policy.text(&answer.ids)?);
+                right += usize::from(grade.outcome == Outcome::Right);
+                unparsed += usize::from(grade.outcome == Outcome::Unparsed);
+            }
+            tell(n * BATCH + batch.len());
+        }
+        Ok((right, unparsed))
+    }
+}

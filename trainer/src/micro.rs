@@ -1,0 +1,89 @@
+//! Groups laid into packs that a forward pass can hold.
+
+use crate::Result;
+use crate::rollout::Group;
+use candle_core::{Device, Tensor};
+use foveate_datasets::Outcome;
+use foveate_objectives::Sequences;
+use foveate_vision::pack::{Pack, PackBuilder};
+
+/// One forward pass: a pack and what is known of each of its scored tokens (`_n`).
+#[derive(Debug)]
+pub struct Micro {
+    /// The row.
+    pub pack: Pack,
+    /// Credit of each token.
+    pub advantage_n: Vec<f32>,
+    /// What the sampler thought of each token; NaN where it was not sampled.
+    pub sampled_n: Vec<f32>,
+    /// Boundaries and correctness.
+    pub sequences: Sequences,
+    /// Under the weights that sampled, if they are not the current ones.
+    pub old_n: Option<Tensor>,
+}
+
+impl Micro {
+    /// The credits as a tensor.
+    ///
+    /// # Errors
+    /// Those of the tensor library.
+    pub fn advantage(&self, device: &Device) -> Result<Tensor> {
+        Ok(Tensor::from_slice(&self.advantage_n, self.advantage_n.len(), device)?)
+    }
+}
+
+/// A pack in the making.
+#[derive(Default)]
+struct Draft {
+    builder: PackBuilder,
+    advantage_n: Vec<f32>,
+    sampled_n: Vec<f32>,
+    correct_s: Vec<bool>,
+}
+
+impl Draft {
+    fn finish(self) -> Result<Micro> {
+        let pack = self.builder.build()?;
+        let counted_n = vec![true; self.advantage_n.len()];
+        let sequences = Sequences::new(pack.sequences.clone(), counted_n, self.correct_s)?;
+        let (advantage_n, sampled_n) = (self.advantage_n, self.sampled_n);
+        Ok(Micro { pack, advantage_n, sampled_n, sequences, old_n: None })
+    }
+}
+
+/// Packs of at most `budget` tokens (more only where one answer with its prompt is longer). A group that
+/// does not fit is continued in the next pack, its prompt run again: the sum of gradients is the same.
+///
+/// # Errors
+/// Those of the pack.
+pub fn pack(groups: &[(&Group, &[f64])], budget: usize) -> Result<Vec<Micro>> {
+    let mut done = Vec::new();
+    let mut draft = Draft::default();
+    for (group, advantages) in groups {
+        let mut root = None;
+        for (rollout, &advantage) in group.rollouts.iter().zip(*advantages) {
+            let prompt = if root.is_none() { group.prompt.input_ids.len() } else { 0 };
+            let tokens = draft.builder.tokens();
+            if tokens > 0 && tokens + prompt + rollout.ids.len() > budget {
+                done.push(std::mem::take(&mut draft).finish()?);
+                root = None;
+            }
+            let root = match root {
+                Some(root) => root,
+                None => *root.insert(draft.builder.root(&group.prompt)?),
+            };
+            draft.builder.completion(root, &rollout.ids)?;
+            let n = rollout.ids.len();
+            draft.advantage_n.extend(std::iter::repeat_n(advantage as f32, n));
+            match rollout.logp_tempered.len() == n {
+                true => draft.sampled_n.extend(&rollout.logp_tempered),
+                false => draft.sampled_n.extend(std::iter::repeat_n(f32::NAN, n)),
+            }
+            draft.correct_s.push(rollout.grade.outcome == Outcome::Right);
+        }
+    }
+    if draft.builder.tokens() > 0 {
+        done.push(draft.finish()?);
+    }
+    Ok(done)
+}

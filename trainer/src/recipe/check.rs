@@ -1,0 +1,86 @@
+//! What a recipe cannot mean, found before any file is opened.
+
+use super::Recipe;
+use crate::reward::REWARDS;
+use foveate_objectives::Objective;
+
+/// The key at fault, and what is wrong with it.
+type Fault = (String, String);
+
+impl Recipe {
+    /// Checks ranges and names. No I/O.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        self.check_numbers()?;
+        self.check_names()?;
+        let objective = Objective::new(&self.objective, &self.term);
+        objective.map_err(|e| ("objective".to_string(), format!("cannot be built: {e}")))?;
+        for (i, spec) in self.reward.iter().enumerate() {
+            let built = spec.reward.build("reward", REWARDS);
+            built.map_err(|e| (format!("reward.{i}"), format!("cannot be built: {e}")))?;
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), Fault> {
+        let (r, o, w) = (&self.rollout, &self.optim, &self.warmup);
+        least("rollout.prompts", r.prompts, 1)?;
+        least("rollout.group", r.group, 2)?;
+        least("rollout.max_tokens", r.max_tokens, 1)?;
+        let most = format!("at most rollout.max_tokens = {}", r.max_tokens);
+        holds("rollout.min_tokens", r.min_tokens <= r.max_tokens, &most, r.min_tokens)?;
+        let finite = r.temperature > 0.0 && r.temperature.is_finite();
+        holds("rollout.temperature", finite, "over 0", r.temperature)?;
+        holds("rollout.top_p", r.top_p > 0.0 && r.top_p <= 1.0, "over 0 and at most 1", r.top_p)?;
+        positive("optim.lr", o.lr)?;
+        holds("optim.floor", (0.0..=1.0).contains(&o.floor), "between 0 and 1", o.floor)?;
+        holds("optim.weight_decay", o.weight_decay >= 0.0, "at least 0", o.weight_decay)?;
+        holds("optim.clip_norm", o.clip_norm >= 0.0, "at least 0", o.clip_norm)?;
+        let split = format!("between 1 and rollout.prompts = {}", r.prompts);
+        holds("optim.updates", (1..=r.prompts).contains(&o.updates), &split, o.updates)?;
+        least("optim.token_budget", o.token_budget, 1)?;
+        positive("warmup.lr", w.lr)?;
+        least("warmup.images", w.images, 1)?;
+        least("warmup.questions", w.questions, 1)?;
+        least("train.keep", self.train.keep, 1)
+    }
+
+    fn check_names(&self) -> Result<(), Fault> {
+        holds("rollout.engine", self.rollout.engine == "local", "`local`", &self.rollout.engine)?;
+        let split = &self.data.split;
+        holds("data.split", ["train", "test"].contains(&split.as_str()), "`train` or `test`", split)?;
+        holds("model.train", !self.model.train.is_empty(), "at least one part", "empty")?;
+        holds("reward", !self.reward.is_empty(), "at least one reward", "empty")?;
+        let tasks = self.eval.iter().map(|e| &e.task).enumerate();
+        let tasks = tasks.map(|(i, task)| (format!("eval.{i}.task"), task));
+        for (key, task) in [("data.task".to_string(), &self.data.task)].into_iter().chain(tasks) {
+            let known: Vec<_> = foveate_datasets::TASKS.iter().map(|t| t.name).collect();
+            holds(&key, known.contains(&task.as_str()), &format!("one of {}", known.join(", ")), task)?;
+        }
+        for (i, eval) in self.eval.iter().enumerate() {
+            for name in &eval.corruptions {
+                let found = foveate_augment::find(name);
+                found.map_err(|e| (format!("eval.{i}.corruptions"), format!("names an unknown one: {e}")))?;
+            }
+            for &severity in &eval.severities {
+                let key = format!("eval.{i}.severities");
+                holds(&key, (1..=5).contains(&severity), "between 1 and 5", severity)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn holds(key: &str, good: bool, expected: &str, found: impl ToString) -> Result<(), Fault> {
+    if good {
+        return Ok(());
+    }
+    Err((key.to_string(), format!("should be {expected}, but is {}", found.to_string())))
+}
+
+fn least(key: &str, found: usize, least: usize) -> Result<(), Fault> {
+    holds(key, found >= least, &format!("at least {least}"), found)
+}
+
+fn positive(key: &str, found: f64) -> Result<(), Fault> {
+    holds(key, found > 0.0 && found.is_finite(), "over 0", found)
+}

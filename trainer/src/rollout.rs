@@ -1,0 +1,125 @@
+//! Questions answered by the policy, graded and rewarded.
+
+use crate::data::{self, Source};
+use crate::policy::LocalPolicy;
+use crate::recipe::RolloutRecipe;
+use crate::reward::{Answer, Rewards, Scored};
+use crate::seeds::{Purpose, seed};
+use crate::Result;
+use foveate_datasets::{Grade, Outcome, Sample};
+use foveate_objectives as objectives;
+use foveate_vision::generate::{Generated, Request, Stop, generate};
+use foveate_vision::processor::Prompt;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    /// Its tokens, the closing one included.
+    pub ids: Vec<u32>,
+    /// Its text without special tokens.
+    pub text: String,
+    /// What the sampler thought of each token at the sampling temperature; empty for an answer that was
+    /// not sampled.
+    pub logp_tempered: Vec<f32>,
+    /// Whether it ended by itself.
+    pub finished: bool,
+    /// The task's verdict.
+    pub grade: Grade,
+    /// Its rewards.
+    pub scored: Scored,
+}
+
+/// A question with its answers.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The question.
+    pub sample: Sample,
+    /// The question as the model reads it.
+    pub prompt: Arc<Prompt>,
+    /// The answers.
+    pub rollouts: Vec<Rollout>,
+}
+
+impl Group {
+    /// What its answers came to, for the advantage.
+    pub fn outcomes(&self) -> Vec<objectives::Outcome> {
+        let outcome = |r: &Rollout| objectives::Outcome {
+            reward: r.scored.total,
+            tokens: r.ids.len(),
+            correct: r.grade.outcome == Outcome::Right,
+        };
+        self.rollouts.iter().map(outcome).collect()
+    }
+
+    /// Lines for `completions.jsonl`.
+    pub fn lines(&self, step: u64, advantages: &[f64]) -> Vec<Value> {
+        let line = |(index, (rollout, advantage)): (usize, (&Rollout, &f64))| {
+            let parts: serde_json::Map<_, _> =
+                rollout.scored.parts.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
+            json!({
+                "step": step, "id": self.sample.id, "index": index, "question": self.sample.problem,
+                "answer": self.sample.answer, "completion": rollout.text, "tokens": rollout.ids.len(),
+                "finished": rollout.finished, "outcome": rollout.grade.outcome,
+                "reward": rollout.scored.total, "rewards": parts, "advantage": advantage,
+            })
+        };
+        self.rollouts.iter().zip(advantages).enumerate().map(line).collect()
+    }
+}
+
+/// What answers the questions of step `step` (from 0) of the stage.
+#[derive(Debug)]
+pub struct Roller<'a> {
+    /// The model that answers.
+    pub policy: &'a LocalPolicy,
+    /// The questions.
+    pub source: &'a Source,
+    /// What answers are worth.
+    pub rewards: &'a Rewards,
+    /// How many, how long.
+    pub recipe: &'a RolloutRecipe,
+    /// The run's seed.
+    pub run_seed: u64,
+}
+
+impl Roller<'_> {
+    /// The groups of one step.
+    ///
+    /// # Errors
+    /// Broken data, or those of the model.
+    pub fn groups(&self, step: u64) -> Result<Vec<Group>> {
+        let n = self.recipe.prompts as u64;
+        let indices = self.source.shuffled(step * n..(step + 1) * n);
+        let processor = &self.policy.processor;
+        let asked = data::prompts(processor, self.source, &indices, |image, _| image.clone())?;
+        let request = |((place, &index), (_, prompt)): ((usize, &usize), &(Sample, Arc<Prompt>))| Request {
+            prompt: prompt.clone(),
+            n: self.recipe.group,
+            // The place too: an epoch shorter than a batch asks one question twice in a step.
+            seed: seed(self.run_seed, Purpose::Rollout, step, index as u64, place as u64),
+        };
+        let requests: Vec<_> = indices.iter().enumerate().zip(&asked).map(request).collect();
+        let answers = generate(&self.policy.model, &requests, &self.policy.sampling(self.recipe))?;
+        asked.into_iter().zip(answers).map(|((sample, prompt), all)| self.group(sample, prompt, all)).collect()
+    }
+
+    fn group(&self, sample: Sample, prompt: Arc<Prompt>, answers: Vec<Generated>) -> Result<Group> {
+        let rollout = |answer: Generated| -> Result<Rollout> {
+            let text = self.policy.text(&answer.ids)?;
+            let grade = self.source.task().grade(&sample, &text);
+            let finished = answer.stop == Stop::Stop;
+            let scored = self.rewards.score(&Answer {
+                sample: &sample,
+                text: &text,
+                tokens: answer.ids.len(),
+                finished,
+                grade: &grade,
+            });
+            Ok(Rollout { ids: answer.ids, text, logp_tempered: answer.logp_tempered, finished, grade, scored })
+        };
+        let rollouts = answers.into_iter().map(rollout).collect::<Result<_>>()?;
+        Ok(Group { sample, prompt, rollouts })
+    }
+}

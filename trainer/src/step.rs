@@ -1,0 +1,135 @@
+//! One step of reinforcement learning: rollouts, rewards, credits, packs, updates.
+
+use crate::log::{Metrics, moments};
+use crate::micro::{self, Micro};
+use crate::rollout::{Group, Roller};
+use crate::trainer::Trainer;
+use crate::update::Updater;
+use crate::{Error, Result};
+use foveate_datasets::Outcome;
+use foveate_objectives::Objective;
+use serde_json::json;
+use std::time::Instant;
+
+/// What a step came to.
+#[derive(Debug)]
+pub(crate) struct StepResult {
+    pub metrics: Metrics,
+    /// Updates that were not finite.
+    pub lost: u64,
+}
+
+impl Trainer {
+    pub(crate) fn train_step(&mut self) -> Result<StepResult> {
+        let step = self.progress.step - self.recipe.warmup.steps;
+        let clock = Instant::now();
+        let groups = Roller {
+            policy: &self.policy,
+            source: &self.source,
+            rewards: &self.rewards,
+            recipe: &self.recipe.rollout,
+            run_seed: self.recipe.seed,
+        }
+        .groups(step)?;
+        self.progress.samples += groups.len() as u64;
+        let rollout_s = clock.elapsed().as_secs_f64();
+        let outcomes: Vec<_> = groups.iter().map(Group::outcomes).collect();
+        let credits = self.objective.advantages(&outcomes);
+        let line = self.progress.step + 1;
+        let logged = groups.iter().zip(&credits).take(self.recipe.train.completions);
+        let lines: Vec<_> = logged.flat_map(|(group, credit)| group.lines(line, credit)).collect();
+        self.completions.append(&lines)?;
+        let clock = Instant::now();
+        let (temperature, updates) = (self.recipe.rollout.temperature, self.recipe.optim.updates);
+        let objective = Objective::new(&self.recipe.objective, &self.recipe.term)?;
+        let mut result = self.learn(&objective, temperature, &groups, &credits, updates, step)?;
+        let mut metrics = describe(&groups, &credits);
+        metrics.extend(result.metrics);
+        metrics.put("time/rollout_s", rollout_s);
+        metrics.put("time/update_s", clock.elapsed().as_secs_f64());
+        result.metrics = metrics;
+        Ok(result)
+    }
+
+    /// `updates` updates from `groups` with their credits; the metrics are means over the updates.
+    pub(crate) fn learn(
+        &mut self,
+        objective: &Objective,
+        temperature: f32,
+        groups: &[Group],
+        credits: &[Vec<f64>],
+        updates: usize,
+        step: u64,
+    ) -> Result<StepResult> {
+        let updater = Updater {
+            model: &self.policy.model,
+            reference: self.reference.as_ref().map(|r| &r.model),
+            objective,
+            temperature,
+            sink: &self.sink,
+        };
+        let credited: Vec<(&Group, &[f64])> = groups.iter().zip(credits.iter().map(Vec::as_slice)).collect();
+        let size = credited.len().div_ceil(updates);
+        let budget = self.recipe.optim.token_budget;
+        let minis = credited.chunks(size).map(|mini| micro::pack(mini, budget));
+        let mut minis = minis.collect::<Result<Vec<_>>>()?;
+        // The first update is made by the weights that sampled: its ratio is exactly 1.
+        minis[1..].iter_mut().try_for_each(|mini| updater.remember(mini))?;
+        let (mut sums, mut lost) = (Metrics::default(), 0);
+        for (u, mini) in minis.iter().enumerate() {
+            let lr = self.lr(step * updates as u64 + u as u64);
+            let (update, metrics) = updater.update(mini, &mut self.optim, lr)?;
+            metrics.iter().for_each(|(name, value)| sums.add(name, value / minis.len() as f64));
+            if !update.applied {
+                lost += 1;
+                self.dump(u, mini, credited.chunks(size).nth(u).unwrap_or_default(), &metrics)?;
+            }
+        }
+        Ok(StepResult { metrics: sums, lost })
+    }
+
+    /// The batch of an update that was not finite, for whoever looks for the cause.
+    fn dump(&self, update: usize, minis: &[Micro], groups: &[(&Group, &[f64])], metrics: &Metrics) -> Result<()> {
+        let step = self.progress.step + 1;
+        let dir = self.run.dumps();
+        std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        let path = dir.join(format!("step-{step:06}-{update}.json"));
+        let ids = |group: &Group| group.rollouts.iter().map(|r| r.ids.clone()).collect::<Vec<_>>();
+        let answers: Vec<_> = groups.iter().flat_map(|(group, credit)| group.lines(step, credit)).collect();
+        let text = json!({
+            "metrics": metrics.to_json(step, "dump"),
+            "packs": minis.iter().map(|m| m.pack.ids_t.len()).collect::<Vec<_>>(),
+            "prompt_ids": groups.iter().map(|(g, _)| g.prompt.input_ids.clone()).collect::<Vec<_>>(),
+            "completion_ids": groups.iter().map(|(g, _)| ids(g)).collect::<Vec<_>>(),
+            "answers": answers,
+        });
+        crate::run_dir::replace(&path, text.to_string().as_bytes())
+    }
+}
+
+/// What the rollouts of a step came to.
+fn describe(groups: &[Group], credits: &[Vec<f64>]) -> Metrics {
+    let rollouts = || groups.iter().flat_map(|g| &g.rollouts);
+    let n = rollouts().count().max(1) as f64;
+    let share = |count: usize| count as f64 / n;
+    let mut metrics = Metrics::default();
+    let scored: Vec<f64> = rollouts().map(|r| r.scored.total).filter(|r| !r.is_nan()).collect();
+    let (mean, std) = moments(&scored);
+    metrics.put("reward/mean", mean);
+    metrics.put("reward/std", std);
+    for (name, value) in rollouts().flat_map(|r| &r.scored.parts).filter(|(_, value)| !value.is_nan()) {
+        metrics.add(&format!("reward/{name}"), value / n);
+    }
+    metrics.put("reward/unscored", share(rollouts().filter(|r| r.scored.total.is_nan()).count()));
+    let of = |outcome: Outcome| rollouts().filter(|r| r.grade.outcome == outcome).count();
+    metrics.put("accuracy", share(of(Outcome::Right)));
+    metrics.put("unparsed", share(of(Outcome::Unparsed)));
+    let silent = credits.iter().filter(|c| c.iter().all(|a| *a == 0.0)).count();
+    metrics.put("groups/silent", silent as f64 / groups.len().max(1) as f64);
+    let tokens: Vec<f64> = rollouts().map(|r| r.ids.len() as f64).collect();
+    metrics.put("tokens/generated", tokens.iter().sum());
+    metrics.put("length/mean", moments(&tokens).0);
+    metrics.put("length/max", tokens.iter().copied().fold(0.0, f64::max));
+    metrics.put("length/cut", share(rollouts().filter(|r| !r.finished).count()));
+    metrics
+}

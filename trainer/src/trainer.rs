@@ -1,0 +1,359 @@
+//! A run, from top to bottom.
+//!
+//! Left out on purpose: a controller, callbacks, queues. One process does one thing after another; what
+//! takes long tells the [`Observer`], and the stop flag is looked at between steps.
+
+use crate::checkpoint::{self, Progress};
+use crate::data::Source;
+use crate::evaluate::Evaluation;
+use crate::log::{Events, JsonLines, Metrics};
+use crate::observer::{Observer, Stage};
+use crate::optim::{AdamW, AdamWConfig, Schedule, ScheduleKind, Slot};
+use crate::policy::LocalPolicy;
+use crate::recipe::{self, Recipe};
+use crate::reward::Rewards;
+use crate::run_dir::RunDir;
+use crate::seeds::{Purpose, seed};
+use crate::step::StepResult;
+use crate::{Error, Result, warmup};
+use foveate_datasets::Split;
+use foveate_objectives::{Objective, Signal};
+use foveate_vision::nn::GradSink;
+use foveate_vision::tiny::{self, TinySpec};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A run that is open.
+#[derive(Debug)]
+pub struct Trainer {
+    pub(crate) recipe: Recipe,
+    pub(crate) run: RunDir,
+    pub(crate) policy: LocalPolicy,
+    pub(crate) reference: Option<LocalPolicy>,
+    pub(crate) objective: Objective,
+    pub(crate) rewards: Rewards,
+    pub(crate) source: Source,
+    pub(crate) images: Vec<Range<usize>>,
+    pub(crate) optim: AdamW,
+    pub(crate) progress: Progress,
+    pub(crate) sink: GradSink,
+    evaluations: Vec<Evaluation>,
+    metrics: JsonLines,
+    pub(crate) completions: JsonLines,
+    events: Events,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Steps done.
+    pub step: u64,
+    /// Whether it was told to stop before its end.
+    pub interrupted: bool,
+    /// The last checkpoint, a Hugging Face model directory.
+    pub checkpoint: PathBuf,
+}
+
+impl Trainer {
+    /// Starts a run: checks the recipe, reads model and data, makes the run directory.
+    ///
+    /// # Errors
+    /// Input that is at fault, before anything is written; or a run that is there already.
+    pub fn start(recipe: Recipe) -> Result<Self> {
+        let text = toml::to_string(&recipe).map_err(|e| Error::run(&recipe.out, e))?;
+        let objective = Objective::new(&recipe.objective, &recipe.term)?;
+        refuse_unknown_signals(&objective)?;
+        let source = open_source(&recipe)?;
+        let tiny = recipe.model.path == Path::new("tiny");
+        let given = if tiny { None } else { Some(LocalPolicy::load(&recipe.model.path)?) };
+        let run = RunDir::create(&recipe.out, &text)?;
+        let policy = match given {
+            Some(policy) => policy,
+            None => made_here(&run, &recipe)?,
+        };
+        Self::assemble(recipe, run, policy, objective, source, Progress::default())
+    }
+
+    /// Goes on with the run in `dir` from its latest checkpoint, with `overrides` on top of its recipe
+    /// (more steps, for example).
+    ///
+    /// # Errors
+    /// A directory without a run or a whole checkpoint.
+    pub fn resume(dir: &Path, overrides: &[String]) -> Result<Self> {
+        let run = RunDir::open(dir)?;
+        let mut recipe = recipe::from_file(&run.recipe(), overrides)?;
+        recipe.out = dir.to_path_buf();
+        let objective = Objective::new(&recipe.objective, &recipe.term)?;
+        refuse_unknown_signals(&objective)?;
+        let source = open_source(&recipe)?;
+        let Some(latest) = run.latest()? else {
+            let policy = match recipe.model.path == Path::new("tiny") {
+                true => made_here(&run, &recipe)?,
+                false => LocalPolicy::load(&recipe.model.path)?,
+            };
+            return Self::assemble(recipe, run, policy, objective, source, Progress::default());
+        };
+        let progress = checkpoint::progress(&latest)?;
+        if progress.seed != recipe.seed {
+            let message = format!("was run with seed {}, but `seed` is {}", progress.seed, recipe.seed);
+            return Err(Error::run(dir, message));
+        }
+        let policy = LocalPolicy::load(&latest)?;
+        let mut trainer = Self::assemble(recipe, run, policy, objective, source, progress)?;
+        // At the first step of a stage the optimiser is new.
+        if trainer.progress.step != trainer.recipe.warmup.steps {
+            checkpoint::restore(&latest, &mut trainer.optim)?;
+        }
+        Ok(trainer)
+    }
+
+    fn assemble(
+        recipe: Recipe,
+        run: RunDir,
+        mut policy: LocalPolicy,
+        objective: Objective,
+        source: Source,
+        progress: Progress,
+    ) -> Result<Self> {
+        policy.train(&recipe.model);
+        let evaluations = recipe.eval.iter().map(|e| Evaluation::open(e, &recipe)).collect::<Result<_>>()?;
+        let images = if recipe.warmup.steps > 0 { source.images() } else { vec![] };
+        let reference = run.reference();
+        let mut trainer = Self {
+            rewards: Rewards::new(&recipe.reward)?,
+            optim: optimiser(&policy, &recipe)?,
+            metrics: JsonLines::open(&run.metrics(), progress.step)?,
+            completions: JsonLines::open(&run.completions(), progress.step)?,
+            events: Events::create(run.path(), now())?,
+            progress: Progress { seed: recipe.seed, ..progress },
+            sink: GradSink::default(),
+            reference: None,
+            recipe,
+            run,
+            policy,
+            objective,
+            source,
+            images,
+            evaluations,
+        };
+        if trainer.needs_reference() && reference.is_dir() {
+            trainer.reference = Some(LocalPolicy::load(&reference)?);
+        }
+        Ok(trainer)
+    }
+
+    /// The recipe that is followed.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The model as it is now.
+    pub fn policy(&self) -> &LocalPolicy {
+        &self.policy
+    }
+
+    /// Runs to the end, or until `stop` is set: then the step is finished, a checkpoint written, and the
+    /// run left.
+    ///
+    /// # Errors
+    /// Those of data, model and disk; [`Error::NotFinite`] after too many lost updates.
+    pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Finished> {
+        let (warmup, total) = (self.recipe.warmup.steps, self.recipe.warmup.steps + self.recipe.train.steps);
+        if self.progress.step == 0 {
+            self.begin(observer)?;
+        }
+        self.announce(observer);
+        while self.progress.step < total && !stop.load(Ordering::Relaxed) {
+            if self.progress.step == warmup {
+                self.begin_training()?;
+                self.announce(observer);
+            }
+            let (clock, stage) = (Instant::now(), self.stage());
+            let StepResult { mut metrics, lost } = match stage {
+                Stage::Train => self.train_step()?,
+                _ => self.warmup_step()?,
+            };
+            self.progress.step += 1;
+            self.lose(lost, observer)?;
+            metrics.put("updates/skipped", self.progress.skipped as f64);
+            metrics.put("time/step_s", clock.elapsed().as_secs_f64());
+            if self.due(self.recipe.train.eval_every) {
+                metrics.extend(self.evaluate(observer)?);
+            }
+            self.record(stage, &metrics)?;
+            observer.step(stage, self.progress.step, &metrics);
+            if self.due(self.recipe.train.checkpoint_every) || stop.load(Ordering::Relaxed) {
+                self.checkpoint(observer)?;
+            }
+        }
+        self.finish(total, observer)
+    }
+
+    fn finish(&mut self, total: u64, observer: &mut dyn Observer) -> Result<Finished> {
+        let checkpoint = match self.run.latest()? {
+            Some(dir) if checkpoint::progress(&dir)?.step == self.progress.step => dir,
+            _ => self.checkpoint(observer)?,
+        };
+        let step = self.progress.step;
+        Ok(Finished { step, interrupted: step < total, checkpoint })
+    }
+
+    /// The stage of the next step.
+    fn stage(&self) -> Stage {
+        if self.progress.step < self.recipe.warmup.steps { Stage::WarmUp } else { Stage::Train }
+    }
+
+    fn announce(&self, observer: &mut dyn Observer) {
+        let (step, warmup) = (self.progress.step, self.recipe.warmup.steps);
+        match self.stage() {
+            Stage::Train => observer.stage(Stage::Train, step - warmup, self.recipe.train.steps),
+            _ => observer.stage(Stage::WarmUp, step, warmup),
+        }
+    }
+
+    /// What there is to measure before the first step.
+    fn begin(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let metrics = self.evaluate(observer)?;
+        if metrics.iter().next().is_some() {
+            self.record(Stage::Start, &metrics)?;
+            observer.step(Stage::Start, 0, &metrics);
+        }
+        Ok(())
+    }
+
+    /// The first step of reinforcement learning: a new optimiser, and the model as it is now for terms to
+    /// compare with.
+    fn begin_training(&mut self) -> Result<()> {
+        self.optim = optimiser(&self.policy, &self.recipe)?;
+        if self.needs_reference() && self.reference.is_none() {
+            let dir = self.run.reference();
+            self.run.whole(&dir, |dir| self.policy.save(dir))?;
+            self.reference = Some(LocalPolicy::load(&dir)?);
+        }
+        Ok(())
+    }
+
+    fn needs_reference(&self) -> bool {
+        self.objective.needs().contains(&Signal::Reference)
+    }
+
+    /// Whether something that happens every `every` steps of training, at the end of each stage, and (for
+    /// 0) only there, happens now.
+    fn due(&self, every: u64) -> bool {
+        let (step, warmup) = (self.progress.step, self.recipe.warmup.steps);
+        let trained = step.saturating_sub(warmup);
+        let end = step == warmup || trained == self.recipe.train.steps;
+        end || (every > 0 && trained > 0 && trained % every == 0)
+    }
+
+    fn evaluate(&self, observer: &mut dyn Observer) -> Result<Metrics> {
+        let clock = Instant::now();
+        let mut metrics = Metrics::default();
+        for evaluation in &self.evaluations {
+            metrics.extend(evaluation.run(&self.policy, observer)?);
+        }
+        if !self.evaluations.is_empty() {
+            metrics.put("time/eval_s", clock.elapsed().as_secs_f64());
+        }
+        Ok(metrics)
+    }
+
+    fn record(&mut self, stage: Stage, metrics: &Metrics) -> Result<()> {
+        self.metrics.append([&metrics.to_json(self.progress.step, stage.name())])?;
+        self.events.scalars(now(), self.progress.step, metrics)
+    }
+
+    fn checkpoint(&self, observer: &mut dyn Observer) -> Result<PathBuf> {
+        let fill = |dir: &Path| checkpoint::write(dir, &self.policy, &self.optim, &self.progress);
+        let dir = self.run.checkpoint(self.progress.step, self.recipe.train.keep, fill)?;
+        observer.checkpoint(self.progress.step, &dir);
+        Ok(dir)
+    }
+
+    fn lose(&mut self, lost: u64, observer: &mut dyn Observer) -> Result<()> {
+        self.progress.skipped += lost;
+        let (skipped, max) = (self.progress.skipped, self.recipe.optim.max_skipped);
+        if lost > 0 {
+            let dumps = self.run.dumps();
+            observer.note(&format!("an update was not finite and was skipped; see {}", dumps.display()));
+            if skipped > max {
+                return Err(Error::NotFinite { skipped, max, dumps });
+            }
+        }
+        Ok(())
+    }
+
+    /// The learning rate of update `update` (from 0) of the current stage.
+    pub(crate) fn lr(&self, update: u64) -> f64 {
+        let (o, w, t) = (&self.recipe.optim, &self.recipe.warmup, &self.recipe.train);
+        let schedule = match self.stage() {
+            Stage::Train => Schedule {
+                kind: o.schedule,
+                peak: o.lr,
+                floor: o.floor,
+                warmup: o.warmup,
+                total: t.steps * o.updates as u64,
+            },
+            _ => Schedule {
+                kind: ScheduleKind::Cosine,
+                peak: w.lr,
+                floor: 0.0,
+                warmup: w.steps / 20,
+                total: w.steps,
+            },
+        };
+        schedule.at(update)
+    }
+
+    fn warmup_step(&mut self) -> Result<StepResult> {
+        let step = self.progress.step;
+        let (recipe, run_seed) = (&self.recipe.warmup, self.recipe.seed);
+        let groups = warmup::groups(&self.policy, &self.source, &self.images, recipe, run_seed, step)?;
+        let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
+        let objective = warmup::objective()?;
+        self.learn(&objective, 1.0, &groups, &credits, 1, step)
+    }
+}
+
+/// Signals that nothing here computes yet, refused before the first step.
+fn refuse_unknown_signals(objective: &Objective) -> Result<()> {
+    let known = |signal: &&Signal| matches!(signal, Signal::Reference | Signal::Entropy);
+    match objective.needs().iter().find(|signal| !known(signal)) {
+        None => Ok(()),
+        Some(signal) => {
+            let message = format!("a term reads the signal {signal}, which no recipe can ask for yet");
+            Err(Error::Recipe { place: "term".into(), message })
+        }
+    }
+}
+
+fn open_source(recipe: &Recipe) -> Result<Source> {
+    let data = &recipe.data;
+    let split = if data.split == Split::Test.name() { Split::Test } else { Split::Train };
+    Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)
+}
+
+fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
+    let trainable = policy.model.parameters().iter().filter(|p| p.trainable());
+    let config = AdamWConfig {
+        weight_decay: recipe.optim.weight_decay,
+        clip_norm: Some(recipe.optim.clip_norm).filter(|&norm| norm > 0.0),
+        ..AdamWConfig::default()
+    };
+    AdamW::new(trainable.map(Slot::from).collect(), config)
+}
+
+fn made_here(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
+    let dir = run.start();
+    if !dir.is_dir() {
+        let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..TinySpec::quickstart() };
+        run.whole(&dir, |dir| Ok(tiny::write(dir, &spec)?))?;
+    }
+    LocalPolicy::load(&dir)
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}

@@ -1,0 +1,94 @@
+//! The supervised stage: given answers, several questions of each image.
+//!
+//! One question an image stays at chance for long (notes on tiny models say so), and questions of one
+//! image share its pass through the vision tower. The loss is the cross-entropy of the answer's tokens:
+//! REINFORCE with credit 1.
+
+use crate::data::{self, Source, shuffled};
+use crate::policy::LocalPolicy;
+use crate::recipe::WarmupRecipe;
+use crate::reward::Scored;
+use crate::rollout::{Group, Rollout};
+use crate::seeds::{Purpose, permutation, seed};
+use crate::{Error, Result};
+use foveate_datasets::Grade;
+use foveate_objectives::{Named, Objective, ObjectiveSpec};
+use foveate_vision::images::Patches;
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The cross-entropy as an objective.
+///
+/// # Errors
+/// Never: its rows are in the tables.
+pub fn objective() -> Result<Objective> {
+    let spec = ObjectiveSpec { surrogate: Named::new("reinforce"), ..Default::default() };
+    Ok(Objective::new(&spec, &[])?)
+}
+
+/// The questions of step `step` (from 0) with their right answers as the only rollouts. `images` are the
+/// runs of samples of [`Source::images`].
+///
+/// # Errors
+/// Broken data, or an answer without a token.
+pub fn groups(
+    policy: &LocalPolicy,
+    source: &Source,
+    images: &[Range<usize>],
+    recipe: &WarmupRecipe,
+    run_seed: u64,
+    step: u64,
+) -> Result<Vec<Group>> {
+    let n = recipe.images as u64;
+    let chosen = shuffled(run_seed, Purpose::WarmUp, images.len(), step * n..(step + 1) * n);
+    let one = |&image: &usize| {
+        let run = &images[image];
+        let order = permutation(seed(run_seed, Purpose::WarmUp, step, image as u64, 1), run.len());
+        let questions = order.iter().take(recipe.questions).map(|k| run.start + k);
+        about(policy, source, questions)
+    };
+    let all: Vec<Result<Vec<Group>>> = chosen.par_iter().map(one).collect();
+    Ok(all.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// The samples at `indices`, all of one image, which is cut into patches once.
+fn about(policy: &LocalPolicy, source: &Source, indices: impl Iterator<Item = usize>) -> Result<Vec<Group>> {
+    let processor = &policy.processor;
+    let mut patches: Option<Vec<Arc<Patches>>> = None;
+    let mut groups = Vec::new();
+    for index in indices {
+        let sample = source.sample(index)?;
+        let shared = match &patches {
+            Some(patches) => patches.clone(),
+            None => {
+                let cut = |image: &foveate_datasets::ImageRef| {
+                    Ok(Arc::new(processor.images.patches(image.decode()?.as_ref())?))
+                };
+                patches.insert(sample.images.iter().map(cut).collect::<Result<_>>()?).clone()
+            }
+        };
+        let prompt = Arc::new(data::prompt_about(processor, source.task(), &sample, &shared)?);
+        let rollouts = vec![answer(policy, &sample.answer, &sample.place())?];
+        groups.push(Group { sample, prompt, rollouts });
+    }
+    Ok(groups)
+}
+
+/// A given answer as if it had been sampled.
+fn answer(policy: &LocalPolicy, text: &str, place: &str) -> Result<Rollout> {
+    let mut ids = policy.processor.tokenizer.encode(text)?;
+    if ids.is_empty() {
+        let message = format!("{place}: `answer` should have at least one token, but is empty");
+        return Err(Error::Recipe { place: "data".into(), message });
+    }
+    ids.extend(policy.generation.eos_token_ids.first());
+    Ok(Rollout {
+        ids,
+        text: text.to_string(),
+        logp_tempered: vec![],
+        finished: true,
+        grade: Grade::of(true, text),
+        scored: Scored { total: 1.0, parts: vec![] },
+    })
+}
