@@ -53,6 +53,15 @@ fn write<const N: usize>(values: &[f32], one: impl Fn(f32) -> [u8; N] + Sync) ->
     out.into_flattened()
 }
 
+/// Whether the value is finite when stored.
+pub(super) fn fits(value: f32, precision: Precision) -> bool {
+    match precision {
+        Precision::F32 => value.is_finite(),
+        Precision::F16 => f16::from_f32(value).is_finite(),
+        Precision::Bf16 => bf16::from_f32(value).is_finite(),
+    }
+}
+
 /// That no value is NaN or infinite.
 pub(super) fn finite(place: &str, name: &str, values: &[f32]) -> Result<()> {
     match values.par_iter().position_first(|value| !value.is_finite()) {

@@ -124,15 +124,10 @@ fn check(name: &str, shape: &[usize], values: &[f32], precision: Precision) -> R
         return Err(Error::input(place, name, expected, values.len()));
     }
     convert::finite(place, name, values)?;
-    let limit = match precision {
-        Precision::F32 => f32::MAX,
-        Precision::F16 => half::f16::MAX.to_f32(),
-        Precision::Bf16 => half::bf16::MAX.to_f32(),
-    };
-    match values.iter().position(|value| value.abs() > limit) {
+    match values.iter().position(|value| !convert::fits(*value, precision)) {
         Some(at) => {
             let found = format!("{} at index {at}", values[at]);
-            Err(Error::input(place, name, format!("at most {limit} in {precision:?}"), found))
+            Err(Error::input(place, name, format!("within the range of {precision:?}"), found))
         }
         None => Ok(()),
     }
