@@ -24,6 +24,16 @@ pub enum Signal {
     ViewEntropy(String),
 }
 
+impl Signal {
+    /// The view it is about, if any.
+    pub fn view(&self) -> Option<&str> {
+        match self {
+            Self::Reference | Self::Entropy => None,
+            Self::View(name) | Self::OldView(name) | Self::ViewEntropy(name) => Some(name),
+        }
+    }
+}
+
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

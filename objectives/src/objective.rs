@@ -157,6 +157,14 @@ impl Objective {
         needs
     }
 
+    /// Those of [`Objective::needs`] that must carry a gradient.
+    pub fn tracks(&self) -> Vec<Signal> {
+        let mut tracks: Vec<_> = self.active().flat_map(|s| s.term.tracks()).collect();
+        tracks.sort();
+        tracks.dedup();
+        tracks
+    }
+
     /// One credit per rollout of each group.
     pub fn advantages(&self, groups: &[Vec<Outcome>]) -> Vec<Vec<f64>> {
         self.advantage.of(groups)

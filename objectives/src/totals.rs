@@ -3,12 +3,15 @@
 //! those of another.
 
 use crate::Sequences;
+use serde::Deserialize;
 
 /// Which tokens a term is about. Each scope has its own denominators, so that terms do not dilute
 /// each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Every counted token.
+    #[default]
     All,
     /// Counted tokens of sequences that answered right.
     Correct,

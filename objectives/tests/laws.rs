@@ -46,6 +46,7 @@ fn micro(logp: &Tensor, rows: Range<usize>) -> Batch {
         (Signal::Reference, cut(&REFERENCE)),
         (Signal::Entropy, logp_n.sqr().unwrap()),
         (Signal::View("mask".into()), view.clone()),
+        (Signal::View("noise".into()), ((&logp_n * 0.8).unwrap() - 0.3).unwrap()),
         (Signal::OldView("mask".into()), cut(&OLD)),
         (Signal::ViewEntropy("mask".into()), view.sqr().unwrap()),
     ];
@@ -65,6 +66,10 @@ fn whole(logp: &Tensor) -> Batch {
 fn settings(name: &str) -> Named {
     match name {
         "fixed" => Named::new(name).with("length", 8),
+        // Both branches: with one of them constant the slope of the value is not the gradient.
+        "view-kl" => Named::new(name).with("views", vec!["mask", "noise"]).with("through", "both"),
+        "view-entropy" => Named::new(name).with("view", "mask").with("gradient", true),
+        "view-policy" => Named::new(name).with("view", "mask"),
         _ => Named::new(name),
     }
 }
@@ -187,6 +192,29 @@ fn a_term_of_weight_zero_is_absent() {
 }
 
 #[test]
+fn a_signal_carries_a_gradient_if_and_only_if_it_is_declared() {
+    for term in TERMS {
+        let spec = TermSpec { term: settings(term.name), weight: 1.0, reduction: None };
+        let objective = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
+        let mut batch = whole(&tensor(&LOGP));
+        let leaves: Vec<_> =
+            batch.signals.iter().map(|(s, x)| (s.clone(), Var::from_tensor(x).unwrap())).collect();
+        batch.logp_n = Var::from_tensor(&batch.logp_n).unwrap().as_tensor().clone();
+        batch.signals = leaves.iter().map(|(s, v)| (s.clone(), v.as_tensor().clone())).collect();
+        let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
+        let grads = loss.total.backward().unwrap();
+        for (signal, leaf) in &leaves {
+            assert_eq!(
+                grads.get(leaf).is_some(),
+                objective.tracks().contains(signal),
+                "{} {signal}",
+                term.name
+            );
+        }
+    }
+}
+
+#[test]
 fn a_term_reaches_the_weights() {
     for term in TERMS {
         let spec = TermSpec { term: settings(term.name), weight: 0.5, reduction: None };
@@ -195,6 +223,80 @@ fn a_term_reaches_the_weights() {
         let (a, b) = (gradient(&with, term.name, &WHOLE), gradient(&without, "policy", &WHOLE));
         assert!(a.iter().zip(&b).any(|(a, b)| (a - b).abs() > 1e-4), "{}", term.name);
     }
+}
+
+/// The gradients in the clean branch and in the view of a term on leaves of their own.
+fn branches(term: &Named, clean: f64, view: f64, correct: bool) -> (Option<f64>, Option<f64>) {
+    let leaf = |x: f64| Var::from_tensor(&tensor(&[x])).unwrap();
+    let (clean, view) = (leaf(clean), leaf(view));
+    let one = 0..1;
+    let batch = Batch {
+        logp_n: clean.as_tensor().clone(),
+        old_n: None,
+        advantage_n: tensor(&[0.0]),
+        sequences: Sequences::new(vec![one], vec![true], vec![correct]).unwrap(),
+        signals: BTreeMap::from([
+            (Signal::View("mask".into()), view.as_tensor().clone()),
+            (Signal::OldView("mask".into()), tensor(&[-1.0])),
+        ]),
+    };
+    let spec = TermSpec { term: term.clone(), weight: 1.0, reduction: None };
+    let objective = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
+    let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
+    let grads = loss.total.backward().unwrap();
+    let grad = |var: &Var| grads.get(var).map(|g| g.to_vec1::<f64>().unwrap()[0]);
+    (grad(&clean), grad(&view))
+}
+
+#[test]
+fn a_view_term_moves_the_branch_that_its_recipe_names() {
+    let kl = |through: &str| Named::new("view-kl").with("views", vec!["mask"]).with("through", through);
+    let moved = |g: Option<f64>| g.unwrap_or(0.0) != 0.0;
+    for (through, clean, view) in [("clean", true, false), ("view", false, true), ("both", true, true)] {
+        let (a, b) = branches(&kl(through), -1.0, -1.5, true);
+        assert_eq!((moved(a), moved(b)), (clean, view), "{through}");
+    }
+    // k3 in the view: exp(view - clean) - 1, so the view is drawn towards the clean policy.
+    let (_, grad) = branches(&kl("view"), -1.0, -1.5, true);
+    assert!((grad.unwrap() - ((-0.5f64).exp() - 1.0)).abs() < 1e-12);
+    // The gate, and the cap.
+    assert!(!moved(branches(&kl("view").with("scope", "correct"), -1.0, -1.5, false).1));
+    assert!(moved(branches(&kl("view").with("scope", "correct"), -1.0, -1.5, true).1));
+    assert!(!moved(branches(&kl("view").with("cap", 0.05), -1.0, -1.5, true).1));
+}
+
+#[test]
+fn the_worst_view_takes_the_gradient() {
+    let term = |worst: &str| {
+        let views = Named::new("view-kl").with("views", vec!["a", "b"]);
+        views.with("through", "view").with("worst", worst)
+    };
+    let gradients = |worst: &str| {
+        let (a, b) = (tensor(&[-1.0, -3.0, -1.1]), tensor(&[-2.0, -1.2, -1.5]));
+        let (a, b) = (Var::from_tensor(&a).unwrap(), Var::from_tensor(&b).unwrap());
+        let batch = Batch {
+            logp_n: tensor(&[-1.0, -1.0, -1.0]),
+            old_n: None,
+            advantage_n: tensor(&[0.0; 3]),
+            sequences: Sequences::whole(vec![0..2, 2..3]).unwrap(),
+            signals: BTreeMap::from([
+                (Signal::View("a".into()), a.as_tensor().clone()),
+                (Signal::View("b".into()), b.as_tensor().clone()),
+            ]),
+        };
+        let spec = TermSpec { term: term(worst), weight: 1.0, reduction: None };
+        let objective = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
+        let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
+        let grads = loss.total.backward().unwrap();
+        let moved = |v: &Var| -> Vec<bool> {
+            let grad = grads.get(v).map(|g| g.to_vec1::<f64>().unwrap()).unwrap_or_default();
+            grad.iter().map(|g| *g != 0.0).collect()
+        };
+        (moved(&a), moved(&b))
+    };
+    assert_eq!(gradients("token"), (vec![false, true, false], vec![true, false, true]));
+    // By sequence: the first one's mean is larger in a, although b wins a token of it.
+    assert_eq!(gradients("sequence"), (vec![false, true, false], vec![false, false, true]));
 }
 
 #[test]

@@ -42,7 +42,8 @@ impl Source {
         let task = open(task, &options)?;
         let len = task.len(split).min(limit.unwrap_or(usize::MAX));
         if len == 0 {
-            let message = format!("split `{}` of task `{}` should have samples, but has 0", split.name(), task.name());
+            let message =
+                format!("split `{}` of task `{}` should have samples, but has 0", split.name(), task.name());
             return Err(Error::Recipe { place: "data".into(), message });
         }
         Ok(Self { task, split, len, run_seed })

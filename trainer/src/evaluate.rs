@@ -3,17 +3,20 @@
 //! A corrupted image is the same at every evaluation of a run, so that two evaluations differ only by the
 //! weights.
 
+use crate::Result;
 use crate::data::{self, Source};
 use crate::log::Metrics;
 use crate::observer::Observer;
 use crate::policy::LocalPolicy;
 use crate::recipe::{EvalRecipe, Recipe};
 use crate::seeds::{Purpose, seed};
-use crate::Result;
+use crate::view::resolve;
 use foveate_augment::{Corruption, Severity};
 use foveate_datasets::{Outcome, Split};
 use foveate_vision::generate::{Request, generate};
+use foveate_vision::processor::Prompt;
 use image::RgbImage;
+use std::sync::Arc;
 
 /// Questions that are answered together.
 const BATCH: usize = 64;
@@ -56,10 +59,10 @@ impl Evaluation {
         let size = recipe.data.size.filter(|_| same);
         let source = Source::open(&eval.task, path, Split::Test, size, Some(eval.limit), recipe.seed)?;
         let mut cells = vec![Cell { name: "clean".into(), corruption: None, index: 0 }];
-        for (index, name) in eval.corruptions.iter().enumerate() {
+        for (index, corruption) in resolve(&eval.corruptions)?.into_iter().enumerate() {
             for &level in &eval.severities {
-                let corruption = Some((foveate_augment::find(name)?, Severity::level(level)?));
-                cells.push(Cell { name: format!("{name}-{level}"), corruption, index: 1 + index as u64 });
+                let (name, index) = (format!("{}-{level}", corruption.name()), 1 + index as u64);
+                cells.push(Cell { name, corruption: Some((corruption, Severity::level(level)?)), index });
             }
         }
         Ok(Self { source, cells, max_tokens: recipe.rollout.max_tokens, run_seed: recipe.seed })
@@ -98,7 +101,7 @@ impl Evaluation {
         for (n, batch) in indices.chunks(BATCH).enumerate() {
             let change = |image: &RgbImage, sample: usize| cell.change(image, self.run_seed, sample);
             let asked = data::prompts(&policy.processor, &self.source, batch, change)?;
-            let request = |prompt: &std::sync::Arc<foveate_vision::processor::Prompt>| Request { prompt: prompt.clone(), n: 1, seed: 0 };
+            let request = |prompt: &Arc<Prompt>| Request { prompt: prompt.clone(), n: 1, seed: 0 };
             let requests: Vec<_> = asked.iter().map(|(_, prompt)| request(prompt)).collect();
             let answers = generate(&policy.model, &requests, &sampling)?;
             for ((sample, _), answer) in asked.iter().zip(answers.iter().flatten()) {

@@ -24,6 +24,7 @@ pub mod seeds;
 mod step;
 mod trainer;
 pub mod update;
+pub mod view;
 pub mod warmup;
 
 pub use error::{Error, Result};

@@ -6,12 +6,15 @@ use candle_core::{Device, Tensor};
 use foveate_datasets::Outcome;
 use foveate_objectives::Sequences;
 use foveate_vision::pack::{Pack, PackBuilder};
+use std::collections::BTreeMap;
 
 /// One forward pass: a pack and what is known of each of its scored tokens (`_n`).
 #[derive(Debug)]
 pub struct Micro {
     /// The row.
     pub pack: Pack,
+    /// The same row about corrupted views, by name.
+    pub views: Vec<(String, Pack)>,
     /// Credit of each token.
     pub advantage_n: Vec<f32>,
     /// What the sampler thought of each token; NaN where it was not sampled.
@@ -20,6 +23,8 @@ pub struct Micro {
     pub sequences: Sequences,
     /// Under the weights that sampled, if they are not the current ones.
     pub old_n: Option<Tensor>,
+    /// The same for views, by name.
+    pub old_views: BTreeMap<String, Tensor>,
 }
 
 impl Micro {
@@ -32,22 +37,53 @@ impl Micro {
     }
 }
 
-/// A pack in the making.
+/// A pack in the making, with the packs of its views.
 #[derive(Default)]
 struct Draft {
     builder: PackBuilder,
+    views: Vec<(String, PackBuilder)>,
     advantage_n: Vec<f32>,
     sampled_n: Vec<f32>,
     correct_s: Vec<bool>,
 }
 
 impl Draft {
+    /// Adds a prompt, to every view its own.
+    fn root(&mut self, group: &Group) -> Result<usize> {
+        for (name, prompt) in &group.views {
+            if !self.views.iter().any(|(view, _)| view == name) {
+                self.views.push((name.clone(), PackBuilder::new()));
+            }
+            for (_, builder) in self.views.iter_mut().filter(|(view, _)| view == name) {
+                builder.root(prompt)?;
+            }
+        }
+        Ok(self.builder.root(&group.prompt)?)
+    }
+
+    /// Adds an answer to the last prompt; segments have the same numbers in every view.
+    fn completion(&mut self, root: usize, ids: &[u32]) -> Result<()> {
+        self.builder.completion(root, ids)?;
+        for (_, builder) in &mut self.views {
+            builder.completion(root, ids)?;
+        }
+        Ok(())
+    }
+
     fn finish(self) -> Result<Micro> {
         let pack = self.builder.build()?;
         let counted_n = vec![true; self.advantage_n.len()];
         let sequences = Sequences::new(pack.sequences.clone(), counted_n, self.correct_s)?;
-        let (advantage_n, sampled_n) = (self.advantage_n, self.sampled_n);
-        Ok(Micro { pack, advantage_n, sampled_n, sequences, old_n: None })
+        let view = |(name, builder): (String, PackBuilder)| Ok((name, builder.build()?));
+        Ok(Micro {
+            pack,
+            views: self.views.into_iter().map(view).collect::<Result<_>>()?,
+            advantage_n: self.advantage_n,
+            sampled_n: self.sampled_n,
+            sequences,
+            old_n: None,
+            old_views: BTreeMap::new(),
+        })
     }
 }
 
@@ -70,9 +106,9 @@ pub fn pack(groups: &[(&Group, &[f64])], budget: usize) -> Result<Vec<Micro>> {
             }
             let root = match root {
                 Some(root) => root,
-                None => *root.insert(draft.builder.root(&group.prompt)?),
+                None => *root.insert(draft.root(group)?),
             };
-            draft.builder.completion(root, &rollout.ids)?;
+            draft.completion(root, &rollout.ids)?;
             let n = rollout.ids.len();
             draft.advantage_n.extend(std::iter::repeat_n(advantage as f32, n));
             match rollout.logp_tempered.len() == n {

@@ -5,11 +5,13 @@ use crate::policy::LocalPolicy;
 use crate::recipe::RolloutRecipe;
 use crate::reward::{Answer, Rewards, Scored};
 use crate::seeds::{Purpose, seed};
-use crate::Result;
+use crate::view::View;
+use crate::{Error, Result};
 use foveate_datasets::{Grade, Outcome, Sample};
 use foveate_objectives as objectives;
 use foveate_vision::generate::{Generated, Request, Stop, generate};
 use foveate_vision::processor::Prompt;
+use image::RgbImage;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -38,6 +40,8 @@ pub struct Group {
     pub sample: Sample,
     /// The question as the model reads it.
     pub prompt: Arc<Prompt>,
+    /// The question about corrupted views, by name.
+    pub views: Vec<(String, Arc<Prompt>)>,
     /// The answers.
     pub rollouts: Vec<Rollout>,
 }
@@ -78,6 +82,8 @@ pub struct Roller<'a> {
     pub source: &'a Source,
     /// What answers are worth.
     pub rewards: &'a Rewards,
+    /// Corruptions of the images, for terms to read.
+    pub views: &'a [View],
     /// How many, how long.
     pub recipe: &'a RolloutRecipe,
     /// The run's seed.
@@ -102,7 +108,25 @@ impl Roller<'_> {
         };
         let requests: Vec<_> = indices.iter().enumerate().zip(&asked).map(request).collect();
         let answers = generate(&self.policy.model, &requests, &self.policy.sampling(self.recipe))?;
-        asked.into_iter().zip(answers).map(|((sample, prompt), all)| self.group(sample, prompt, all)).collect()
+        let asked = asked.into_iter().zip(answers);
+        let groups = asked.map(|((sample, prompt), all)| self.group(sample, prompt, all));
+        let mut groups = groups.collect::<Result<Vec<_>>>()?;
+        self.views.iter().try_for_each(|view| self.add(view, step, &indices, &mut groups))?;
+        Ok(groups)
+    }
+
+    /// Asks every group's question about `view` too.
+    fn add(&self, view: &View, step: u64, indices: &[usize], groups: &mut [Group]) -> Result<()> {
+        let change = |image: &RgbImage, sample: usize| view.of(image, step, sample);
+        let prompts = data::prompts(&self.policy.processor, self.source, indices, change)?;
+        for (group, (_, prompt)) in groups.iter_mut().zip(prompts) {
+            let (expected, found) = (group.prompt.input_ids.len(), prompt.input_ids.len());
+            if expected != found {
+                return Err(Error::Size { name: format!("view {}", view.name), expected, found });
+            }
+            group.views.push((view.name.clone(), prompt));
+        }
+        Ok(())
     }
 
     fn group(&self, sample: Sample, prompt: Arc<Prompt>, answers: Vec<Generated>) -> Result<Group> {
@@ -117,9 +141,16 @@ impl Roller<'_> {
                 finished,
                 grade: &grade,
             });
-            Ok(Rollout { ids: answer.ids, text, logp_tempered: answer.logp_tempered, finished, grade, scored })
+            Ok(Rollout {
+                ids: answer.ids,
+                text,
+                logp_tempered: answer.logp_tempered,
+                finished,
+                grade,
+                scored,
+            })
         };
         let rollouts = answers.into_iter().map(rollout).collect::<Result<_>>()?;
-        Ok(Group { sample, prompt, rollouts })
+        Ok(Group { sample, prompt, views: vec![], rollouts })
     }
 }

@@ -23,7 +23,8 @@ impl RunDir {
     pub fn create(path: &Path, recipe: &str) -> Result<Self> {
         let run = Self(path.to_path_buf());
         if run.recipe().exists() {
-            let message = "should be a new directory, but holds a run: go on with it (--resume) or name another (out)";
+            let message =
+                "should be a new directory, but holds a run: go on with it (--resume) or name another (out)";
             return Err(Error::run(path, message));
         }
         fs::create_dir_all(run.checkpoints()).map_err(Error::io(run.checkpoints()))?;
@@ -104,7 +105,12 @@ impl RunDir {
     ///
     /// # Errors
     /// Those of `fill` and of the file system; the latest checkpoint is then the one it was.
-    pub fn checkpoint(&self, step: u64, keep: usize, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    pub fn checkpoint(
+        &self,
+        step: u64,
+        keep: usize,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
         let name = format!("step-{step:06}");
         let dir = self.checkpoints().join(&name);
         self.whole(&dir, fill)?;

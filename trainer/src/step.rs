@@ -5,6 +5,7 @@ use crate::micro::{self, Micro};
 use crate::rollout::{Group, Roller};
 use crate::trainer::Trainer;
 use crate::update::Updater;
+use crate::view::picked;
 use crate::{Error, Result};
 use foveate_datasets::Outcome;
 use foveate_objectives::Objective;
@@ -27,6 +28,7 @@ impl Trainer {
             policy: &self.policy,
             source: &self.source,
             rewards: &self.rewards,
+            views: &self.views,
             recipe: &self.recipe.rollout,
             run_seed: self.recipe.seed,
         }
@@ -67,6 +69,7 @@ impl Trainer {
             objective,
             temperature,
             sink: &self.sink,
+            picked: picked(&self.views, self.recipe.seed, step),
         };
         let credited: Vec<(&Group, &[f64])> = groups.iter().zip(credits.iter().map(Vec::as_slice)).collect();
         let size = credited.len().div_ceil(updates);
@@ -89,7 +92,13 @@ impl Trainer {
     }
 
     /// The batch of an update that was not finite, for whoever looks for the cause.
-    fn dump(&self, update: usize, minis: &[Micro], groups: &[(&Group, &[f64])], metrics: &Metrics) -> Result<()> {
+    fn dump(
+        &self,
+        update: usize,
+        minis: &[Micro],
+        groups: &[(&Group, &[f64])],
+        metrics: &Metrics,
+    ) -> Result<()> {
         let step = self.progress.step + 1;
         let dir = self.run.dumps();
         std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;

@@ -15,6 +15,7 @@ use crate::reward::Rewards;
 use crate::run_dir::RunDir;
 use crate::seeds::{Purpose, seed};
 use crate::step::StepResult;
+use crate::view::View;
 use crate::{Error, Result, warmup};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
@@ -34,6 +35,7 @@ pub struct Trainer {
     pub(crate) reference: Option<LocalPolicy>,
     pub(crate) objective: Objective,
     pub(crate) rewards: Rewards,
+    pub(crate) views: Vec<View>,
     pub(crate) source: Source,
     pub(crate) images: Vec<Range<usize>>,
     pub(crate) optim: AdamW,
@@ -64,7 +66,6 @@ impl Trainer {
     pub fn start(recipe: Recipe) -> Result<Self> {
         let text = toml::to_string(&recipe).map_err(|e| Error::run(&recipe.out, e))?;
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
-        refuse_unknown_signals(&objective)?;
         let source = open_source(&recipe)?;
         let tiny = recipe.model.path == Path::new("tiny");
         let given = if tiny { None } else { Some(LocalPolicy::load(&recipe.model.path)?) };
@@ -86,7 +87,6 @@ impl Trainer {
         let mut recipe = recipe::from_file(&run.recipe(), overrides)?;
         recipe.out = dir.to_path_buf();
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
-        refuse_unknown_signals(&objective)?;
         let source = open_source(&recipe)?;
         let Some(latest) = run.latest()? else {
             let policy = match recipe.model.path == Path::new("tiny") {
@@ -123,6 +123,7 @@ impl Trainer {
         let reference = run.reference();
         let mut trainer = Self {
             rewards: Rewards::new(&recipe.reward)?,
+            views: View::all(&recipe.view, recipe.seed)?,
             optim: optimiser(&policy, &recipe)?,
             metrics: JsonLines::open(&run.metrics(), progress.step)?,
             completions: JsonLines::open(&run.completions(), progress.step)?,
@@ -314,18 +315,6 @@ impl Trainer {
         let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
         let objective = warmup::objective()?;
         self.learn(&objective, 1.0, &groups, &credits, 1, step)
-    }
-}
-
-/// Signals that nothing here computes yet, refused before the first step.
-fn refuse_unknown_signals(objective: &Objective) -> Result<()> {
-    let known = |signal: &&Signal| matches!(signal, Signal::Reference | Signal::Entropy);
-    match objective.needs().iter().find(|signal| !known(signal)) {
-        None => Ok(()),
-        Some(signal) => {
-            let message = format!("a term reads the signal {signal}, which no recipe can ask for yet");
-            Err(Error::Recipe { place: "term".into(), message })
-        }
     }
 }
 

@@ -3,13 +3,14 @@
 //! The same function serves reinforcement learning and the supervised warm-up (which is REINFORCE with
 //! credit 1 on given answers). Denominators are those of the whole mini-batch.
 
-use crate::Result;
 use crate::log::Metrics;
 use crate::micro::Micro;
 use crate::optim::{AdamW, Update};
+use crate::view::PICKED;
+use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 use foveate_objectives::{Batch, Diagnostics, Objective, Signal, Totals};
-use foveate_vision::models::VisionLanguageModel;
+use foveate_vision::models::{TokenLogprobs, VisionLanguageModel};
 use foveate_vision::nn::GradSink;
 use std::collections::BTreeMap;
 
@@ -26,6 +27,8 @@ pub struct Updater<'a> {
     pub temperature: f32,
     /// Where gradients are collected.
     pub sink: &'a GradSink,
+    /// The view that [`PICKED`] stands for.
+    pub picked: Option<&'a str>,
 }
 
 /// Sums over the tokens of a mini-batch.
@@ -48,8 +51,36 @@ impl Updater<'_> {
         for micro in micros {
             let scored = self.model.token_logprobs(&micro.pack, self.temperature, None)?;
             micro.old_n = Some(scored.logp_n.detach());
+            for (name, _) in self.views().into_iter().filter(|(_, old)| *old) {
+                let scored = self.view(micro, &name, None)?;
+                micro.old_views.insert(name, scored.logp_n.detach());
+            }
         }
         Ok(())
+    }
+
+    /// The views that the objective reads, and whether it reads them under the old weights too.
+    fn views(&self) -> BTreeMap<String, bool> {
+        let mut views = BTreeMap::new();
+        for signal in self.objective.needs() {
+            let Some(name) = signal.view() else { continue };
+            *views.entry(self.name(name)).or_default() |= matches!(signal, Signal::OldView(_));
+        }
+        views
+    }
+
+    /// What the view that a term names is really called.
+    fn name(&self, view: &str) -> String {
+        self.picked.filter(|_| view == PICKED).unwrap_or(view).to_string()
+    }
+
+    fn view(&self, micro: &Micro, name: &str, sink: Option<&GradSink>) -> Result<TokenLogprobs> {
+        let found = micro.views.iter().find(|(view, _)| view == name);
+        let (_, pack) = found.ok_or_else(|| Error::Recipe {
+            place: "term".into(),
+            message: format!("reads the view `{name}`, which no [[view]] makes"),
+        })?;
+        Ok(self.model.token_logprobs(pack, self.temperature, sink)?)
     }
 
     /// One update from one mini-batch. A loss that is not finite is not back-propagated, and the update
@@ -80,15 +111,7 @@ impl Updater<'_> {
 
     fn micro(&self, micro: &Micro, totals: &Totals, sums: &mut Sums) -> Result<bool> {
         let scored = self.model.token_logprobs(&micro.pack, self.temperature, Some(self.sink))?;
-        let mut signals = BTreeMap::new();
-        for signal in self.objective.needs() {
-            let value_n = match &signal {
-                Signal::Entropy => Some(scored.entropy_n.clone()),
-                Signal::Reference => self.reference_logp(micro)?,
-                Signal::View(_) | Signal::OldView(_) | Signal::ViewEntropy(_) => None,
-            };
-            signals.extend(value_n.map(|value_n| (signal, value_n)));
-        }
+        let signals = self.signals(micro, &scored)?;
         let batch = Batch {
             advantage_n: micro.advantage(scored.logp_n.device())?,
             logp_n: scored.logp_n,
@@ -106,6 +129,36 @@ impl Updater<'_> {
             self.model.backward(&loss.total, self.sink)?;
         }
         Ok(value.is_finite())
+    }
+
+    /// What the terms read, each computed once and with a gradient only where one is wanted.
+    fn signals(&self, micro: &Micro, scored: &TokenLogprobs) -> Result<BTreeMap<Signal, Tensor>> {
+        let tracks = self.objective.tracks();
+        let tracked: Vec<_> = tracks.iter().filter_map(|s| s.view()).map(|v| self.name(v)).collect();
+        let mut views = BTreeMap::new();
+        for name in self.views().into_keys() {
+            let sink = tracked.contains(&name).then_some(self.sink);
+            let scored = self.view(micro, &name, sink)?;
+            views.insert(name, scored);
+        }
+        let mut signals = BTreeMap::new();
+        for signal in self.objective.needs() {
+            let view = signal.view().map(|name| self.name(name));
+            let seen = view.as_ref().and_then(|name| views.get(name));
+            let value_n = match &signal {
+                Signal::Entropy => Some(scored.entropy_n.clone()),
+                Signal::Reference => self.reference_logp(micro)?,
+                Signal::View(_) => seen.map(|s| s.logp_n.clone()),
+                Signal::ViewEntropy(_) => seen.map(|s| s.entropy_n.clone()),
+                // On-policy the old weights are the current ones.
+                Signal::OldView(_) => {
+                    let old_n = view.and_then(|name| micro.old_views.get(&name)).cloned();
+                    old_n.or_else(|| seen.map(|s| s.logp_n.detach()))
+                }
+            };
+            signals.extend(value_n.map(|value_n| (signal, value_n)));
+        }
+        Ok(signals)
     }
 
     fn reference_logp(&self, micro: &Micro) -> Result<Option<Tensor>> {

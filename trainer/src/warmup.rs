@@ -70,7 +70,7 @@ fn about(policy: &LocalPolicy, source: &Source, indices: impl Iterator<Item = us
         };
         let prompt = Arc::new(data::prompt_about(processor, source.task(), &sample, &shared)?);
         let rollouts = vec![answer(policy, &sample.answer, &sample.place())?];
-        groups.push(Group { sample, prompt, rollouts });
+        groups.push(Group { sample, prompt, views: vec![], rollouts });
     }
     Ok(groups)
 }

@@ -41,6 +41,10 @@ impl Term for Entropy {
         }
     }
 
+    fn tracks(&self) -> Vec<Signal> {
+        self.needs()
+    }
+
     fn per_token(&self, batch: &Batch) -> Result<Tensor> {
         match self.kind {
             Kind::Full => Ok(batch.signal(ENTRY.name, Signal::Entropy)?.clone()),

@@ -9,9 +9,13 @@ use std::fmt::Debug;
 
 mod entropy;
 mod reference_kl;
+mod view_entropy;
+mod view_kl;
+mod view_policy;
 
 /// Every term a recipe can name.
-pub const TERMS: &[Entry<dyn Term>] = &[reference_kl::ENTRY, entropy::ENTRY];
+pub const TERMS: &[Entry<dyn Term>] =
+    &[reference_kl::ENTRY, entropy::ENTRY, view_kl::ENTRY, view_entropy::ENTRY, view_policy::ENTRY];
 
 /// One summand of an objective.
 pub trait Term: Debug + Send + Sync {
@@ -20,6 +24,11 @@ pub trait Term: Debug + Send + Sync {
 
     /// What the term reads beyond the fields that every batch has.
     fn needs(&self) -> Vec<Signal> {
+        vec![]
+    }
+
+    /// Those of [`Term::needs`] through which it sends a gradient; others may be computed without.
+    fn tracks(&self) -> Vec<Signal> {
         vec![]
     }
 

@@ -2,6 +2,7 @@
 
 use super::Recipe;
 use crate::reward::REWARDS;
+use crate::view::{PICKED, resolve};
 use foveate_objectives::Objective;
 
 /// The key at fault, and what is wrong with it.
@@ -17,6 +18,24 @@ impl Recipe {
         for (i, spec) in self.reward.iter().enumerate() {
             let built = spec.reward.build("reward", REWARDS);
             built.map_err(|e| (format!("reward.{i}"), format!("cannot be built: {e}")))?;
+        }
+        self.check_views()
+    }
+
+    /// Every view that a term reads must be made.
+    fn check_views(&self) -> Result<(), Fault> {
+        for (i, view) in self.view.iter().enumerate() {
+            let new = view.name != PICKED && self.view[..i].iter().all(|v| v.name != view.name);
+            holds(&format!("view.{i}.name"), new, "a name of its own", &view.name)?;
+            holds(&format!("view.{i}.corruptions"), !view.corruptions.is_empty(), "at least one", "empty")?;
+            corruptions(&format!("view.{i}.corruptions"), &view.corruptions)?;
+            severities(&format!("view.{i}.severities"), &view.severities)?;
+        }
+        let objective = Objective::new(&self.objective, &self.term);
+        for signal in objective.map(|o| o.needs()).unwrap_or_default() {
+            let Some(name) = signal.view() else { continue };
+            let made = self.view.iter().any(|v| v.name == name) || (name == PICKED && !self.view.is_empty());
+            holds("term", made, "about views that a [[view]] makes", format!("about `{name}`"))?;
         }
         Ok(())
     }
@@ -57,17 +76,21 @@ impl Recipe {
             holds(&key, known.contains(&task.as_str()), &format!("one of {}", known.join(", ")), task)?;
         }
         for (i, eval) in self.eval.iter().enumerate() {
-            for name in &eval.corruptions {
-                let found = foveate_augment::find(name);
-                found.map_err(|e| (format!("eval.{i}.corruptions"), format!("names an unknown one: {e}")))?;
-            }
-            for &severity in &eval.severities {
-                let key = format!("eval.{i}.severities");
-                holds(&key, (1..=5).contains(&severity), "between 1 and 5", severity)?;
-            }
+            corruptions(&format!("eval.{i}.corruptions"), &eval.corruptions)?;
+            severities(&format!("eval.{i}.severities"), &eval.severities)?;
         }
         Ok(())
     }
+}
+
+fn corruptions(key: &str, names: &[String]) -> Result<(), Fault> {
+    let found = resolve(names);
+    found.map(|_| ()).map_err(|e| (key.to_string(), format!("names an unknown one: {e}")))
+}
+
+fn severities(key: &str, levels: &[u8]) -> Result<(), Fault> {
+    holds(key, !levels.is_empty(), "at least one", "empty")?;
+    levels.iter().try_for_each(|&level| holds(key, (1..=5).contains(&level), "between 1 and 5", level))
 }
 
 fn holds(key: &str, good: bool, expected: &str, found: impl ToString) -> Result<(), Fault> {

@@ -39,6 +39,8 @@ pub struct Recipe {
     pub train: TrainRecipe,
     /// What an answer is worth: a weighted sum.
     pub reward: Vec<RewardSpec>,
+    /// Corrupted views of the training images, for terms to read.
+    pub view: Vec<ViewRecipe>,
     /// What is added to the policy loss.
     pub term: Vec<TermSpec>,
     /// What is measured every `train.eval_every` steps and at the end.
@@ -58,6 +60,7 @@ impl Default for Recipe {
             warmup: WarmupRecipe::default(),
             train: TrainRecipe::default(),
             reward: vec![RewardSpec { reward: Named::new("exact"), weight: 1.0 }],
+            view: vec![],
             term: vec![],
             eval: vec![],
         }
@@ -262,6 +265,21 @@ fn middle() -> Vec<u8> {
 
 fn five_hundred() -> usize {
     500
+}
+
+/// One `[[view]]`: the training image of each prompt, corrupted anew each step, the same for all answers
+/// of its group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewRecipe {
+    /// What terms call it; not `picked`, which stands for one view drawn each step.
+    pub name: String,
+    /// Corruptions or named lists of them; one is drawn for each image. Views with the same list draw
+    /// different ones, as far as it reaches.
+    pub corruptions: Vec<String>,
+    /// Severities, 1 to 5; one is drawn for each image.
+    #[serde(default = "middle")]
+    pub severities: Vec<u8>,
 }
 
 /// One `[[reward]]`: a row of [`crate::reward::REWARDS`] with its settings and weight.
