@@ -5,7 +5,7 @@
 
 use crate::seeds::{Purpose, permutation, seed};
 use crate::{Error, Result};
-use foveate_datasets::{OpenOptions, Piece, Sample, Split, Task, open, pieces};
+use foveate_datasets::{ImageRef, OpenOptions, Piece, Sample, Split, Task, open, pieces};
 use foveate_vision::images::Patches;
 use foveate_vision::processor::{Processor, Prompt};
 use foveate_vision::text::{Content, Message};
@@ -159,12 +159,43 @@ pub fn prompts(
     indices: &[usize],
     change: impl Fn(&RgbImage, usize) -> RgbImage + Sync,
 ) -> Result<Vec<(Sample, Arc<Prompt>)>> {
-    let one = |&index: &usize| {
-        let sample = source.sample(index)?;
-        let prompt = prompt(processor, source.task(), &sample, |image| change(image, index))?;
-        Ok((sample, Arc::new(prompt)))
+    // Neighbours about one image share its patches, and so its pass through the vision tower.
+    let image_of = |index: usize| source.task.image_of(source.split, index);
+    let about: Vec<&[usize]> = indices.chunk_by(|a, b| image_of(*a) == image_of(*b)).collect();
+    let ask = |indices: &&[usize]| -> Result<Vec<(Sample, Arc<Prompt>)>> {
+        let samples = indices.iter().map(|&index| source.sample(index)).collect::<Result<Vec<_>>>()?;
+        let cut = |image: &ImageRef| {
+            let picture = change(image.decode()?.as_ref(), indices[0]);
+            Ok(Arc::new(processor.images.patches(&picture)?))
+        };
+        let patches = samples[0].images.iter().map(cut).collect::<Result<Vec<_>>>()?;
+        let ask = |sample: Sample| {
+            let prompt = prompt_about(processor, source.task(), &sample, &patches)?;
+            Ok((sample, Arc::new(prompt)))
+        };
+        samples.into_iter().map(ask).collect()
     };
-    indices.par_iter().map(one).collect::<Vec<Result<_>>>().into_iter().collect()
+    let asked: Vec<Result<Vec<_>>> = about.par_iter().map(ask).collect();
+    Ok(asked.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// Up to `questions` samples of each of `count` images, those of step `step` in an endless sequence of
+/// shuffled epochs over `images` (see [`Source::images`]).
+pub(crate) fn about_images(
+    images: &[Range<usize>],
+    (count, questions): (usize, usize),
+    run_seed: u64,
+    purpose: Purpose,
+    step: u64,
+) -> Vec<Vec<usize>> {
+    let n = count as u64;
+    let chosen = shuffled(run_seed, purpose, images.len(), step * n..(step + 1) * n);
+    let some = |&image: &usize| {
+        let run = &images[image];
+        let order = permutation(seed(run_seed, purpose, step, image as u64, 1), run.len());
+        order.iter().take(questions).map(|k| run.start + k).collect()
+    };
+    chosen.iter().map(some).collect()
 }
 
 #[cfg(test)]

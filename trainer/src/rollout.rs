@@ -13,6 +13,7 @@ use foveate_vision::generate::{Generated, Request, Stop, generate};
 use foveate_vision::processor::Prompt;
 use image::RgbImage;
 use serde_json::{Value, json};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One answer.
@@ -80,6 +81,8 @@ pub struct Roller<'a> {
     pub policy: &'a LocalPolicy,
     /// The questions.
     pub source: &'a Source,
+    /// Its images, where several questions of each are asked.
+    pub images: &'a [Range<usize>],
     /// What answers are worth.
     pub rewards: &'a Rewards,
     /// Corruptions of the images, for terms to read.
@@ -96,8 +99,13 @@ impl Roller<'_> {
     /// # Errors
     /// Broken data, or those of the model.
     pub fn groups(&self, step: u64) -> Result<Vec<Group>> {
-        let n = self.recipe.prompts as u64;
-        let indices = self.source.shuffled(step * n..(step + 1) * n);
+        let (n, questions) = (self.recipe.prompts, self.recipe.questions);
+        let indices = if questions > 1 {
+            let images = (n.div_ceil(questions), questions);
+            data::about_images(self.images, images, self.run_seed, Purpose::Order, step).concat()
+        } else {
+            self.source.shuffled(step * n as u64..(step + 1) * n as u64)
+        };
         let processor = &self.policy.processor;
         let asked = data::prompts(processor, self.source, &indices, |image, _| image.clone())?;
         let request = |((place, &index), (_, prompt)): ((usize, &usize), &(Sample, Arc<Prompt>))| Request {

@@ -27,6 +27,7 @@ impl Trainer {
         let groups = Roller {
             policy: &self.policy,
             source: &self.source,
+            images: &self.images,
             rewards: &self.rewards,
             views: &self.views,
             recipe: &self.recipe.rollout,

@@ -119,7 +119,8 @@ impl Trainer {
     ) -> Result<Self> {
         policy.train(&recipe.model);
         let evaluations = recipe.eval.iter().map(|e| Evaluation::open(e, &recipe)).collect::<Result<_>>()?;
-        let images = if recipe.warmup.steps > 0 { source.images() } else { vec![] };
+        let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
+        let images = if by_image { source.images() } else { vec![] };
         let reference = run.reference();
         let mut trainer = Self {
             rewards: Rewards::new(&recipe.reward)?,

@@ -4,12 +4,12 @@
 //! image share its pass through the vision tower. The loss is the cross-entropy of the answer's tokens:
 //! REINFORCE with credit 1.
 
-use crate::data::{self, Source, shuffled};
+use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::WarmupRecipe;
 use crate::reward::Scored;
 use crate::rollout::{Group, Rollout};
-use crate::seeds::{Purpose, permutation, seed};
+use crate::seeds::Purpose;
 use crate::{Error, Result};
 use foveate_datasets::Grade;
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
@@ -40,14 +40,9 @@ pub fn groups(
     run_seed: u64,
     step: u64,
 ) -> Result<Vec<Group>> {
-    let n = recipe.images as u64;
-    let chosen = shuffled(run_seed, Purpose::WarmUp, images.len(), step * n..(step + 1) * n);
-    let one = |&image: &usize| {
-        let run = &images[image];
-        let order = permutation(seed(run_seed, Purpose::WarmUp, step, image as u64, 1), run.len());
-        let questions = order.iter().take(recipe.questions).map(|k| run.start + k);
-        about(policy, source, questions)
-    };
+    let chosen =
+        data::about_images(images, (recipe.images, recipe.questions), run_seed, Purpose::WarmUp, step);
+    let one = |questions: &Vec<usize>| about(policy, source, questions.iter().copied());
     let all: Vec<Result<Vec<Group>>> = chosen.par_iter().map(one).collect();
     Ok(all.into_iter().collect::<Result<Vec<_>>>()?.concat())
 }

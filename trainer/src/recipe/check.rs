@@ -43,6 +43,7 @@ impl Recipe {
     fn check_numbers(&self) -> Result<(), Fault> {
         let (r, o, w) = (&self.rollout, &self.optim, &self.warmup);
         least("rollout.prompts", r.prompts, 1)?;
+        least("rollout.questions", r.questions, 1)?;
         least("rollout.group", r.group, 2)?;
         least("rollout.max_tokens", r.max_tokens, 1)?;
         let most = format!("at most rollout.max_tokens = {}", r.max_tokens);

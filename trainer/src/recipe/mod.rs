@@ -129,6 +129,9 @@ impl Default for DataRecipe {
 pub struct RolloutRecipe {
     /// Prompts a step.
     pub prompts: usize,
+    /// Prompts about one image, where the task has several questions of each: they share its pass through
+    /// the vision tower and their common beginning.
+    pub questions: usize,
     /// Answers a prompt.
     pub group: usize,
     /// The longest answer.
@@ -147,6 +150,7 @@ impl Default for RolloutRecipe {
     fn default() -> Self {
         Self {
             prompts: 32,
+            questions: 1,
             group: 8,
             max_tokens: 16,
             min_tokens: 0,
