@@ -6,7 +6,7 @@
 //!
 //! Advantage, ratio, surrogate, reduction and terms are separate values, each a row of one table:
 //! [`advantage::ADVANTAGES`], [`ratio::RATIOS`], [`surrogate::SURROGATES`],
-//! [`reduction::REDUCTIONS`], [`terms::TERMS`]. A published method is a choice of rows, not code.
+//! [`reduction::REDUCTIONS`], [`terms::TERMS`], [`group_weight::GROUP_WEIGHTS`]. A published method is a choice of rows, not code.
 //! To add a row: one file, its `mod` line and one line in the table; the laws in `tests/laws.rs`
 //! loop over the tables.
 //!
@@ -17,6 +17,7 @@ pub mod advantage;
 mod batch;
 mod diagnostics;
 mod error;
+pub mod group_weight;
 pub mod kl;
 mod objective;
 pub mod ratio;
@@ -30,7 +31,8 @@ pub use advantage::{Advantage, Outcome};
 pub use batch::{Batch, Sequences, Signal};
 pub use diagnostics::Diagnostics;
 pub use error::{Error, Result};
-pub use objective::{Loss, Objective, ObjectiveSpec, TermSpec};
+pub use group_weight::GroupWeight;
+pub use objective::{Anneal, Loss, Objective, ObjectiveSpec, TermSpec};
 pub use ratio::Ratio;
 pub use reduction::Reduction;
 pub use surrogate::Surrogate;

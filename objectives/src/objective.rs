@@ -1,13 +1,14 @@
 //! The sum of it all: one policy loss and any number of terms, each reduced by its own rule.
 
 use crate::advantage::ADVANTAGES;
+use crate::group_weight::GROUP_WEIGHTS;
 use crate::ratio::RATIOS;
 use crate::reduction::{REDUCTIONS, reduce};
 use crate::surrogate::{Move, SURROGATES};
 use crate::terms::TERMS;
 use crate::{
-    Advantage, Batch, Diagnostics, Error, Named, Outcome, Ratio, Reduction, Result, Scope, Signal, Surrogate,
-    Term, Totals,
+    Advantage, Batch, Diagnostics, Error, GroupWeight, Named, Outcome, Ratio, Reduction, Result, Scope,
+    Signal, Surrogate, Term, Totals,
 };
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ use serde_json::{Number, Value};
 pub struct ObjectiveSpec {
     /// A row of [`ADVANTAGES`].
     pub advantage: Named,
+    /// A row of [`GROUP_WEIGHTS`], if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_weight: Option<Named>,
     /// A row of [`RATIOS`].
     pub ratio: Named,
     /// A row of [`SURROGATES`].
@@ -40,6 +44,7 @@ impl Default for ObjectiveSpec {
     fn default() -> Self {
         Self {
             advantage: Named::new("group-z"),
+            group_weight: None,
             ratio: Named::new("token"),
             surrogate: Named::new("ppo-clip"),
             reduction: Named::new("token-mean"),
@@ -60,6 +65,46 @@ pub struct TermSpec {
     pub weight: f64,
     /// A row of [`REDUCTIONS`], where it is not the objective's.
     pub reduction: Option<Named>,
+    /// How the weight falls to 0, where it does.
+    pub anneal: Option<Anneal>,
+}
+
+impl TermSpec {
+    /// A term of constant weight, reduced as the policy loss is.
+    pub fn new(term: Named, weight: f64) -> Self {
+        Self { term, weight, reduction: None, anneal: None }
+    }
+}
+
+/// How a term's weight falls from its value to 0.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anneal {
+    /// A line (PAPO) or half a cosine (Q-Hawkeye).
+    pub shape: AnnealShape,
+    /// The share of the training at which it is 0.
+    pub until: f64,
+}
+
+/// The shape of an [`Anneal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnnealShape {
+    /// A straight line.
+    Linear,
+    /// Half a cosine.
+    Cosine,
+}
+
+impl Anneal {
+    /// The factor when the share `done` of the training is done.
+    pub fn at(&self, done: f64) -> f64 {
+        let way = (done / self.until).clamp(0.0, 1.0);
+        match self.shape {
+            AnnealShape::Linear => 1.0 - way,
+            AnnealShape::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * way).cos()),
+        }
+    }
 }
 
 impl TryFrom<Named> for TermSpec {
@@ -75,7 +120,13 @@ impl TryFrom<Named> for TermSpec {
         };
         let reduction = term.settings.remove("reduction").map(serde_json::from_value::<Named>).transpose();
         let reduction = reduction.map_err(|e| refuse(&term.name, e.to_string()))?;
-        Ok(Self { term, weight, reduction })
+        let anneal = term.settings.remove("anneal").map(serde_json::from_value::<Anneal>).transpose();
+        let anneal = anneal.map_err(|e| refuse(&term.name, format!("`anneal`: {e}")))?;
+        if let Some(Anneal { until, .. }) = anneal.filter(|a| !(a.until > 0.0 && a.until <= 1.0)) {
+            let message = format!("`anneal.until` should be over 0 and at most 1, but is {until}");
+            return Err(refuse(&term.name, message));
+        }
+        Ok(Self { term, weight, reduction, anneal })
     }
 }
 
@@ -88,6 +139,9 @@ impl From<TermSpec> for Named {
         if let Some(reduction) = spec.reduction.and_then(|r| serde_json::to_value(r).ok()) {
             named.settings.insert("reduction".into(), reduction);
         }
+        if let Some(anneal) = spec.anneal.and_then(|a| serde_json::to_value(a).ok()) {
+            named.settings.insert("anneal".into(), anneal);
+        }
         named
     }
 }
@@ -96,7 +150,10 @@ impl From<TermSpec> for Named {
 #[derive(Debug)]
 struct Summand {
     term: Box<dyn Term>,
+    /// Its name, numbered where another term of the recipe has it too.
+    label: String,
     weight: f64,
+    anneal: Option<Anneal>,
     reduction: Option<Box<dyn Reduction>>,
 }
 
@@ -104,6 +161,7 @@ struct Summand {
 #[derive(Debug)]
 pub struct Objective {
     advantage: Box<dyn Advantage>,
+    group_weight: Option<Box<dyn GroupWeight>>,
     ratio: Box<dyn Ratio>,
     surrogate: Box<dyn Surrogate>,
     reduction: Box<dyn Reduction>,
@@ -116,9 +174,9 @@ pub struct Loss {
     /// What to back-propagate.
     pub total: Tensor,
     /// The policy loss and each weighted term, by name, in recipe order.
-    pub parts: Vec<(&'static str, f64)>,
+    pub parts: Vec<(String, f64)>,
     /// Each term without its weight.
-    pub raw: Vec<(&'static str, f64)>,
+    pub raw: Vec<(String, f64)>,
 }
 
 impl Objective {
@@ -135,16 +193,21 @@ impl Objective {
                 surrogate.settings.insert(key.into(), Value::Number(value));
             }
         }
-        let summand = |t: &TermSpec| -> Result<Summand> {
+        let summand = |(i, t): (usize, &TermSpec)| -> Result<Summand> {
             let reduction = t.reduction.as_ref().map(|r| r.build("reduction", REDUCTIONS)).transpose()?;
-            Ok(Summand { term: t.term.build("term", TERMS)?, weight: t.weight, reduction })
+            let (term, name) = (t.term.build("term", TERMS)?, &t.term.name);
+            let before = terms[..i].iter().filter(|other| other.term.name == *name).count();
+            let label = if before == 0 { name.clone() } else { format!("{name}-{}", before + 1) };
+            Ok(Summand { term, label, weight: t.weight, anneal: t.anneal, reduction })
         };
+        let group_weight = spec.group_weight.as_ref();
         Ok(Self {
             advantage: spec.advantage.build("advantage", ADVANTAGES)?,
+            group_weight: group_weight.map(|w| w.build("group_weight", GROUP_WEIGHTS)).transpose()?,
             ratio: spec.ratio.build("ratio", RATIOS)?,
             surrogate: surrogate.build("surrogate", SURROGATES)?,
             reduction: spec.reduction.build("reduction", REDUCTIONS)?,
-            summands: terms.iter().map(summand).collect::<Result<_>>()?,
+            summands: terms.iter().enumerate().map(summand).collect::<Result<_>>()?,
         })
     }
 
@@ -165,9 +228,24 @@ impl Objective {
         tracks
     }
 
+    /// The weights that terms have when the share `done` (0 to 1) of the training is done.
+    pub fn anneal(&mut self, done: f64) {
+        for summand in &mut self.summands {
+            summand.weight *= summand.anneal.map_or(1.0, |anneal| anneal.at(done));
+            summand.anneal = None;
+        }
+    }
+
     /// One credit per rollout of each group.
     pub fn advantages(&self, groups: &[Vec<Outcome>]) -> Vec<Vec<f64>> {
-        self.advantage.of(groups)
+        let mut credits = self.advantage.of(groups);
+        if let Some(weight) = &self.group_weight {
+            for (credit_g, group) in credits.iter_mut().zip(groups) {
+                let factor = weight.of(group);
+                credit_g.iter_mut().for_each(|a| *a *= factor);
+            }
+        }
+        credits
     }
 
     /// The part that `batch` has in the loss of the mini-batch counted by `totals`.
@@ -180,14 +258,15 @@ impl Objective {
         let step = Move { log_ratio_n: &log_ratio_n, logp_n: &batch.logp_n, advantage_n: &batch.advantage_n };
         let policy_n = self.surrogate.per_token(step)?;
         let mut total = reduce(self.reduction.as_ref(), &policy_n, batch, Scope::All, totals)?;
-        let mut loss = Loss { parts: vec![("policy", scalar(&total)?)], raw: vec![], total: total.clone() };
+        let mut loss =
+            Loss { parts: vec![("policy".into(), scalar(&total)?)], raw: vec![], total: total.clone() };
         for summand in self.active() {
             let reduction = summand.reduction.as_ref().unwrap_or(&self.reduction);
             let value_n = summand.term.per_token(batch)?;
             let value = reduce(reduction.as_ref(), &value_n, batch, summand.term.scope(), totals)?;
-            let (name, raw) = (summand.term.name(), scalar(&value)?);
-            loss.parts.push((name, raw * summand.weight));
-            loss.raw.push((name, raw));
+            let raw = scalar(&value)?;
+            loss.parts.push((summand.label.clone(), raw * summand.weight));
+            loss.raw.push((summand.label.clone(), raw));
             total = (total + (value * summand.weight)?)?;
         }
         loss.total = total;

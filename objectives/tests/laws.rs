@@ -3,6 +3,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use foveate_objectives::advantage::ADVANTAGES;
+use foveate_objectives::group_weight::GROUP_WEIGHTS;
 use foveate_objectives::ratio::RATIOS;
 use foveate_objectives::reduction::REDUCTIONS;
 use foveate_objectives::surrogate::SURROGATES;
@@ -92,7 +93,7 @@ fn objectives() -> Vec<(String, Objective)> {
         }
     }
     for term in TERMS {
-        let spec = TermSpec { term: settings(term.name), weight: 0.3, reduction: None };
+        let spec = TermSpec::new(settings(term.name), 0.3);
         all.push((term.name.into(), Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap()));
     }
     all
@@ -183,7 +184,7 @@ fn absent_signals_are_named() {
 #[test]
 fn a_term_of_weight_zero_is_absent() {
     for term in TERMS {
-        let spec = TermSpec { term: settings(term.name), weight: 0.0, reduction: None };
+        let spec = TermSpec::new(settings(term.name), 0.0);
         let with = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
         let without = Objective::new(&ObjectiveSpec::default(), &[]).unwrap();
         assert!(with.needs().is_empty(), "{}", term.name);
@@ -194,7 +195,7 @@ fn a_term_of_weight_zero_is_absent() {
 #[test]
 fn a_signal_carries_a_gradient_if_and_only_if_it_is_declared() {
     for term in TERMS {
-        let spec = TermSpec { term: settings(term.name), weight: 1.0, reduction: None };
+        let spec = TermSpec::new(settings(term.name), 1.0);
         let objective = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
         let mut batch = whole(&tensor(&LOGP));
         let leaves: Vec<_> =
@@ -217,7 +218,7 @@ fn a_signal_carries_a_gradient_if_and_only_if_it_is_declared() {
 #[test]
 fn a_term_reaches_the_weights() {
     for term in TERMS {
-        let spec = TermSpec { term: settings(term.name), weight: 0.5, reduction: None };
+        let spec = TermSpec::new(settings(term.name), 0.5);
         let with = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
         let without = Objective::new(&ObjectiveSpec::default(), &[]).unwrap();
         let (a, b) = (gradient(&with, term.name, &WHOLE), gradient(&without, "policy", &WHOLE));
@@ -240,7 +241,7 @@ fn branches(term: &Named, clean: f64, view: f64, correct: bool) -> (Option<f64>,
             (Signal::OldView("mask".into()), tensor(&[-1.0])),
         ]),
     };
-    let spec = TermSpec { term: term.clone(), weight: 1.0, reduction: None };
+    let spec = TermSpec::new(term.clone(), 1.0);
     let objective = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
     let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
     let grads = loss.total.backward().unwrap();
@@ -284,7 +285,7 @@ fn the_worst_view_takes_the_gradient() {
                 (Signal::View("b".into()), b.as_tensor().clone()),
             ]),
         };
-        let spec = TermSpec { term: term(worst), weight: 1.0, reduction: None };
+        let spec = TermSpec::new(term(worst), 1.0);
         let objective = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
         let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
         let grads = loss.total.backward().unwrap();
@@ -326,6 +327,56 @@ fn advantages_are_finite_ordered_and_silent_without_variance() {
 }
 
 #[test]
+fn a_group_of_scattered_scores_counts_less() {
+    let weight = Named::new("score-uncertainty").build("group_weight", GROUP_WEIGHTS).unwrap();
+    let group = |values: &[f64]| {
+        values.iter().map(|&value| Outcome { value, ..Outcome::of_reward(0.0) }).collect::<Vec<_>>()
+    };
+    // Population variance 4 is the largest on 1 to 5; 7 is read as 5; fewer than two scores count in full.
+    for (values, u) in [
+        (&[1.0, 5.0][..], 1.0),
+        (&[3.0, 3.0, 3.0], 0.0),
+        (&[1.0, 7.0, f64::NAN], 1.0),
+        (&[2.0, 4.0], 0.25),
+        (&[2.0, f64::NAN], 0.0),
+        (&[], 0.0),
+    ] {
+        assert!((weight.of(&group(values)) - (-0.2f64 * u).exp()).abs() < 1e-12, "{values:?}");
+    }
+    let spec = ObjectiveSpec {
+        group_weight: Some(Named::new("score-uncertainty")),
+        advantage: Named::new("group-mean"),
+        ..Default::default()
+    };
+    let outcomes = [(1.0, 1.0), (5.0, 0.0)].map(|(value, r)| Outcome { value, ..Outcome::of_reward(r) });
+    let credits = Objective::new(&spec, &[]).unwrap().advantages(&[outcomes.to_vec()]);
+    assert!((credits[0][0] - 0.5 * (-0.2f64).exp()).abs() < 1e-12, "{credits:?}");
+}
+
+#[test]
+fn weights_fall_as_their_anneal_says() {
+    use serde_json::json;
+    let term = |anneal| -> TermSpec {
+        serde_json::from_value(json!({"name": "reference-kl", "weight": 0.5, "anneal": anneal})).unwrap()
+    };
+    let weight = |anneal, done| {
+        let mut objective = Objective::new(&ObjectiveSpec::default(), &[term(anneal)]).unwrap();
+        objective.anneal(done);
+        let batch = whole(&tensor(&LOGP));
+        let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
+        loss.raw.first().map_or(0.0, |(_, raw)| loss.parts[1].1 / raw)
+    };
+    let (line, cosine) = (json!({"shape": "linear", "until": 0.5}), json!({"shape": "cosine", "until": 1.0}));
+    for (done, expected) in [(0.0, 0.5), (0.25, 0.25), (0.5, 0.0), (0.9, 0.0)] {
+        assert!((weight(line.clone(), done) - expected).abs() < 1e-12, "{done}");
+    }
+    assert!((weight(cosine.clone(), 0.5) - 0.25).abs() < 1e-12 && weight(cosine, 1.0).abs() < 1e-12);
+    let bad = json!({"name": "entropy", "anneal": {"shape": "linear", "until": 0}});
+    let message = serde_json::from_value::<TermSpec>(bad).unwrap_err().to_string();
+    assert!(message.contains("anneal.until") && message.contains("entropy"), "{message}");
+}
+
+#[test]
 fn one_success_in_five_has_the_known_credit() {
     let advantage = Named::new("group-z").build("advantage", ADVANTAGES).unwrap();
     let found = advantage.of(&[[1., 0., 0., 0., 0.].map(Outcome::of_reward).to_vec()]);
@@ -352,6 +403,7 @@ fn names_are_unique_cited_and_strict() {
     table("surrogate", SURROGATES);
     table("reduction", REDUCTIONS);
     table("term", TERMS);
+    table("group_weight", GROUP_WEIGHTS);
 }
 
 #[test]

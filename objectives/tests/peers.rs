@@ -43,8 +43,10 @@ impl Golden {
 
     fn groups(&self, rewards: &str) -> Vec<Vec<Outcome>> {
         let sequences = self.sequences();
-        let outcome =
-            |(s, &reward): (usize, &f64)| Outcome { reward, tokens: sequences.counted_in(s), correct: true };
+        let outcome = |(s, &reward): (usize, &f64)| Outcome {
+            tokens: sequences.counted_in(s),
+            ..Outcome::of_reward(reward)
+        };
         let outcomes: Vec<_> = self.values(rewards).iter().enumerate().map(outcome).collect();
         outcomes.chunks(GROUP).map(<[_]>::to_vec).collect()
     }
@@ -104,7 +106,7 @@ fn sequence(spec: ObjectiveSpec) -> ObjectiveSpec {
 
 fn kl(weight: f64) -> Vec<TermSpec> {
     let term = Named::new("reference-kl").with("clamp", false);
-    vec![TermSpec { term, weight, reduction: None }]
+    vec![TermSpec::new(term, weight)]
 }
 
 #[test]

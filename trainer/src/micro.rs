@@ -44,6 +44,7 @@ struct Draft {
     views: Vec<(String, PackBuilder)>,
     advantage_n: Vec<f32>,
     sampled_n: Vec<f32>,
+    counted_n: Vec<bool>,
     correct_s: Vec<bool>,
 }
 
@@ -72,8 +73,7 @@ impl Draft {
 
     fn finish(self) -> Result<Micro> {
         let pack = self.builder.build()?;
-        let counted_n = vec![true; self.advantage_n.len()];
-        let sequences = Sequences::new(pack.sequences.clone(), counted_n, self.correct_s)?;
+        let sequences = Sequences::new(pack.sequences.clone(), self.counted_n, self.correct_s)?;
         let view = |(name, builder): (String, PackBuilder)| Ok((name, builder.build()?));
         Ok(Micro {
             pack,
@@ -89,10 +89,11 @@ impl Draft {
 
 /// Packs of at most `budget` tokens (more only where one answer with its prompt is longer). A group that
 /// does not fit is continued in the next pack, its prompt run again: the sum of gradients is the same.
+/// With `mask_cut` the tokens of an answer that was cut off do not count.
 ///
 /// # Errors
 /// Those of the pack.
-pub fn pack(groups: &[(&Group, &[f64])], budget: usize) -> Result<Vec<Micro>> {
+pub fn pack(groups: &[(&Group, &[f64])], budget: usize, mask_cut: bool) -> Result<Vec<Micro>> {
     let mut done = Vec::new();
     let mut draft = Draft::default();
     for (group, advantages) in groups {
@@ -115,6 +116,7 @@ pub fn pack(groups: &[(&Group, &[f64])], budget: usize) -> Result<Vec<Micro>> {
                 true => draft.sampled_n.extend(&rollout.logp_tempered),
                 false => draft.sampled_n.extend(std::iter::repeat_n(f32::NAN, n)),
             }
+            draft.counted_n.extend(std::iter::repeat_n(rollout.finished || !mask_cut, n));
             draft.correct_s.push(rollout.grade.outcome == Outcome::Right);
         }
     }

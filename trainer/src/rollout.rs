@@ -47,13 +47,31 @@ pub struct Group {
     pub rollouts: Vec<Rollout>,
 }
 
+/// The groups of one step and what they cost.
+#[derive(Debug)]
+pub struct Batch {
+    /// The groups that are trained on.
+    pub groups: Vec<Group>,
+    /// Questions asked for them.
+    pub asked: usize,
+    /// Rounds of asking.
+    pub rounds: usize,
+}
+
 impl Group {
+    /// Whether some of its answers are right and some are not.
+    pub fn is_mixed(&self) -> bool {
+        let right = self.rollouts.iter().filter(|r| r.grade.outcome == Outcome::Right).count();
+        right > 0 && right < self.rollouts.len()
+    }
+
     /// What its answers came to, for the advantage.
     pub fn outcomes(&self) -> Vec<objectives::Outcome> {
         let outcome = |r: &Rollout| objectives::Outcome {
             reward: r.scored.total,
             tokens: r.ids.len(),
             correct: r.grade.outcome == Outcome::Right,
+            value: r.grade.parsed.as_deref().and_then(|p| p.trim().parse().ok()).unwrap_or(f64::NAN),
         };
         self.rollouts.iter().map(outcome).collect()
     }
@@ -96,9 +114,35 @@ pub struct Roller<'a> {
 impl Roller<'_> {
     /// The groups of one step.
     ///
+    /// With more than one round (DAPO's dynamic sampling) a group whose answers are all right or all wrong
+    /// is dropped, and more questions are asked until there are enough groups or no rounds left. Accuracy
+    /// decides, not the reward: a format's noise would keep dead groups alive. If nothing is kept, the
+    /// first round is.
+    ///
     /// # Errors
     /// Broken data, or those of the model.
-    pub fn groups(&self, step: u64) -> Result<Vec<Group>> {
+    pub fn groups(&self, step: u64) -> Result<Batch> {
+        let (n, rounds) = (self.recipe.prompts, self.recipe.rounds as u64);
+        if rounds == 1 {
+            return Ok(Batch { groups: self.round(step)?, asked: n, rounds: 1 });
+        }
+        let mut batch = Batch { groups: vec![], asked: 0, rounds: 0 };
+        let mut first = None;
+        while batch.groups.len() < n && (batch.rounds as u64) < rounds {
+            let groups = self.round(step * rounds + batch.rounds as u64)?;
+            (batch.asked, batch.rounds) = (batch.asked + groups.len(), batch.rounds + 1);
+            first.get_or_insert_with(|| groups.clone());
+            batch.groups.extend(groups.into_iter().filter(Group::is_mixed));
+        }
+        batch.groups.truncate(n);
+        if batch.groups.is_empty() {
+            batch.groups = first.unwrap_or_default();
+        }
+        Ok(batch)
+    }
+
+    /// The groups of one round; `step` numbers the rounds of the run.
+    fn round(&self, step: u64) -> Result<Vec<Group>> {
         let (n, questions) = (self.recipe.prompts, self.recipe.questions);
         let indices = if questions > 1 {
             let images = (n.div_ceil(questions), questions);

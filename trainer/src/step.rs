@@ -24,7 +24,7 @@ impl Trainer {
     pub(crate) fn train_step(&mut self) -> Result<StepResult> {
         let step = self.progress.step - self.recipe.warmup.steps;
         let clock = Instant::now();
-        let groups = Roller {
+        let batch = Roller {
             policy: &self.policy,
             source: &self.source,
             images: &self.images,
@@ -34,7 +34,8 @@ impl Trainer {
             run_seed: self.recipe.seed,
         }
         .groups(step)?;
-        self.progress.samples += groups.len() as u64;
+        self.progress.samples += batch.asked as u64;
+        let groups = batch.groups;
         let rollout_s = clock.elapsed().as_secs_f64();
         let outcomes: Vec<_> = groups.iter().map(Group::outcomes).collect();
         let credits = self.objective.advantages(&outcomes);
@@ -44,10 +45,13 @@ impl Trainer {
         self.completions.append(&lines)?;
         let clock = Instant::now();
         let (temperature, updates) = (self.recipe.rollout.temperature, self.recipe.optim.updates);
-        let objective = Objective::new(&self.recipe.objective, &self.recipe.term)?;
+        let mut objective = Objective::new(&self.recipe.objective, &self.recipe.term)?;
+        objective.anneal(step as f64 / self.recipe.train.steps as f64);
         let mut result = self.learn(&objective, temperature, &groups, &credits, updates, step)?;
         let mut metrics = describe(&groups, &credits);
         metrics.extend(result.metrics);
+        metrics.put("groups/asked", batch.asked as f64);
+        metrics.put("groups/rounds", batch.rounds as f64);
         metrics.put("time/rollout_s", rollout_s);
         metrics.put("time/update_s", clock.elapsed().as_secs_f64());
         result.metrics = metrics;
@@ -75,7 +79,7 @@ impl Trainer {
         let credited: Vec<(&Group, &[f64])> = groups.iter().zip(credits.iter().map(Vec::as_slice)).collect();
         let size = credited.len().div_ceil(updates);
         let budget = self.recipe.optim.token_budget;
-        let minis = credited.chunks(size).map(|mini| micro::pack(mini, budget));
+        let minis = credited.chunks(size).map(|mini| micro::pack(mini, budget, self.recipe.rollout.mask_cut));
         let mut minis = minis.collect::<Result<Vec<_>>>()?;
         // The first update is made by the weights that sampled: its ratio is exactly 1.
         minis[1..].iter_mut().try_for_each(|mini| updater.remember(mini))?;

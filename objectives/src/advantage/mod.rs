@@ -27,12 +27,14 @@ pub struct Outcome {
     pub tokens: usize,
     /// Whether the answer is right.
     pub correct: bool,
+    /// The number that the answer gives, where it is one; NaN otherwise.
+    pub value: f64,
 }
 
 impl Outcome {
     /// An outcome known by its reward alone: one token, correct when the reward is positive.
     pub fn of_reward(reward: f64) -> Self {
-        Self { reward, tokens: 1, correct: reward > 0.0 }
+        Self { reward, tokens: 1, correct: reward > 0.0, value: f64::NAN }
     }
 }
 

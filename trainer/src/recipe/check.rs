@@ -45,6 +45,7 @@ impl Recipe {
         least("rollout.prompts", r.prompts, 1)?;
         least("rollout.questions", r.questions, 1)?;
         least("rollout.group", r.group, 2)?;
+        least("rollout.rounds", r.rounds, 1)?;
         least("rollout.max_tokens", r.max_tokens, 1)?;
         let most = format!("at most rollout.max_tokens = {}", r.max_tokens);
         holds("rollout.min_tokens", r.min_tokens <= r.max_tokens, &most, r.min_tokens)?;

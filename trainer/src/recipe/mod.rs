@@ -134,6 +134,11 @@ pub struct RolloutRecipe {
     pub questions: usize,
     /// Answers a prompt.
     pub group: usize,
+    /// Rounds of asking: with more than one, groups that are all right or all wrong are dropped and others
+    /// asked instead (DAPO's dynamic sampling).
+    pub rounds: usize,
+    /// Whether answers that were cut off give no gradient (they still count in their group's statistics).
+    pub mask_cut: bool,
     /// The longest answer.
     pub max_tokens: usize,
     /// The shortest answer.
@@ -152,6 +157,8 @@ impl Default for RolloutRecipe {
             prompts: 32,
             questions: 1,
             group: 8,
+            rounds: 1,
+            mask_cut: false,
             max_tokens: 16,
             min_tokens: 0,
             temperature: 1.0,
