@@ -126,12 +126,7 @@ impl Args {
     }
 }
 
-fn requests(
-    file: &Conversations,
-    rows: &[Row],
-    args: &Args,
-    processor: &Processor,
-) -> Outcome<Vec<Request>> {
+fn requests(file: &Conversations, rows: &[Row], args: &Args, processor: &Processor) -> Outcome<Vec<Request>> {
     let pictures = file.pictures(rows, processor)?;
     let request = |row: &Row| {
         let prompt = Arc::new(file.prompt(row, processor, &pictures)?);

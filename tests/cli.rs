@@ -99,12 +99,10 @@ fn scores_do_not_depend_on_order_or_batches() {
     place.write("in.jsonl", &rows);
     place.done(&SCORE);
     let together = place.rows("out.jsonl");
-    assert_eq!(together.iter().map(|row| row["id"].clone()).collect::<Vec<_>>(), [
-        json!("a"),
-        json!(7),
-        json!("b"),
-        json!("text")
-    ]);
+    assert_eq!(
+        together.iter().map(|row| row["id"].clone()).collect::<Vec<_>>(),
+        [json!("a"), json!(7), json!("b"), json!("text")]
+    );
     assert_eq!(together[0]["prompt_ids"], together[2]["prompt_ids"]);
     rows.reverse();
     place.write("in.jsonl", &rows);
@@ -137,12 +135,10 @@ fn generation_and_scoring_agree_in_every_family() {
         place.done(&[&GENERATE[..], &["--max-tokens", "5", "--n", "2", "--temperature", "0.7"]].concat());
         let answers = place.rows("out.jsonl");
         let keys: Vec<_> = answers.iter().map(|row| (row["id"].clone(), row["index"].clone())).collect();
-        assert_eq!(keys, [
-            (json!("a"), json!(0)),
-            (json!("a"), json!(1)),
-            (json!("b"), json!(0)),
-            (json!("b"), json!(1))
-        ]);
+        assert_eq!(
+            keys,
+            [(json!("a"), json!(0)), (json!("a"), json!(1)), (json!("b"), json!(0)), (json!("b"), json!(1))]
+        );
         for answer in &answers {
             assert!(["stop", "length"].contains(&answer["stop"].as_str().unwrap()));
             assert!(answer["completion_ids"].as_array().unwrap().len() <= 5);
@@ -150,7 +146,8 @@ fn generation_and_scoring_agree_in_every_family() {
         place.done(&[&GENERATE[..], &["--max-tokens", "5", "--n", "2", "--temperature", "0.7"]].concat());
         assert_eq!(place.rows("out.jsonl"), answers, "the same seed");
         place.done(
-            &[&GENERATE[..], &["--max-tokens", "5", "--n", "2", "--temperature", "0.7", "--seed", "1"]].concat(),
+            &[&GENERATE[..], &["--max-tokens", "5", "--n", "2", "--temperature", "0.7", "--seed", "1"]]
+                .concat(),
         );
         assert_ne!(place.rows("out.jsonl"), answers, "another seed");
         // Texts that spell the same tokens again have the same log-probabilities.
@@ -196,7 +193,8 @@ fn bad_rows() -> Vec<(&'static str, String, Vec<&'static str>)> {
         row.to_string()
     };
     let content = |content: Value| with("messages", json!([{"role": "user", "content": content}]));
-    let picture = |path: &str| content(json!([{"type": "image", "image": path}, {"type": "text", "text": "?"}]));
+    let picture =
+        |path: &str| content(json!([{"type": "image", "image": path}, {"type": "text", "text": "?"}]));
     vec![
         ("no JSON", "{\"id\": 1,".into(), vec!["EOF"]),
         ("an empty completion", with("completion", json!("")), vec!["completion", "empty"]),
