@@ -1,5 +1,6 @@
 //! The drawn tasks against a second reader: answers worked out from pixels and stated boxes, with nothing of the code
 //! that drew them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_datasets::{OpenOptions, Sample, Split, Task, open};
 use image::RgbImage;

@@ -1,4 +1,5 @@
 //! Mixtures keep their shares, orders are seeded and resumable, and the loader is ordered and bounded.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_datasets::load::{Cursor, Lost, Mixture, Part, Prefetch};
 use foveate_datasets::{OpenOptions, Split, open};

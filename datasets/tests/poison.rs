@@ -1,5 +1,6 @@
 //! Bad input, one test a kind: exactly the bad rows are rejected with their reason, the rest comes through, and nothing
 //! is written outside the folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 mod support;
 

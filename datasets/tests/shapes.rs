@@ -1,4 +1,5 @@
 //! `shapes` against a second reader: pixels inside the stated boxes, and answers worked out from the boxes alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_datasets::{OpenOptions, Sample, Split, open};
 use image::RgbImage;

@@ -1,4 +1,5 @@
 //! What must hold for every task that draws its own data; a new one is tested by being in the table.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_datasets::{OpenOptions, Outcome, Sample, Split, TASKS, Task, open};
 use std::collections::{HashMap, HashSet};

@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         min_pixels: 3136,
         max_pixels: max_pixels.parse()?,
         mean: [0.48145466, 0.4578275, 0.40821073],
-        std: [0.26862954, 0.26130258, 0.27577711],
+        std: [0.26862954, 0.261_302_6, 0.275_777_1],
     };
     let files = read(Path::new(dir))?;
     let limits = Limits::default();

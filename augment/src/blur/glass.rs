@@ -35,7 +35,7 @@ fn shuffle(image: &mut RgbImage, sweep: u32, reach: u32, seed: u64) {
     let (w, h) = image.dimensions();
     let stride = 3 * w as usize;
     let key = Key::new(seed, GLASS.name);
-    let move_by = |bits: u32| (bits as u64 * u64::from(2 * reach) >> 16) as usize;
+    let move_by = |bits: u32| ((bits as u64 * u64::from(2 * reach)) >> 16) as usize;
     let data: &mut [u8] = image;
     for y in (reach + 1..=h.saturating_sub(reach)).rev() {
         let row = key.row(y + sweep * h);

@@ -83,7 +83,7 @@ pub(super) fn upsample(plane: &[u8], stride: usize, (w, h): (usize, usize), y: u
         pairs.iter_mut().zip(near).for_each(|(o, n)| *o = [*n; 2]);
         return;
     }
-    let other = if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(rows - 1) };
+    let other = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(rows - 1) };
     let far = &plane[other * stride..][..columns];
     let sum = |x: usize| 3 * u16::from(near[x]) + u16::from(far[x]);
     let ends = |this: u16, last: u16, next: u16| {
