@@ -190,12 +190,9 @@ fn threads_change_nothing() {
 fn every_parameter_learns_and_frozen_ones_cost_nothing() {
     every_family(|model, family| {
         let pack = pack(&groups(model));
-        for parts in [
-            &[Part::Vision, Part::Merger, Part::Text][..],
-            &[Part::Vision],
-            &[Part::Merger],
-            &[Part::Text],
-        ] {
+        for parts in
+            [&[Part::Vision, Part::Merger, Part::Text][..], &[Part::Vision], &[Part::Merger], &[Part::Text]]
+        {
             model.set_trainable(parts);
             let sink = GradSink::default();
             scored(model, &pack, 0, &sink);
@@ -284,7 +281,8 @@ fn placeholders_and_unknown_ids_are_never_drawn() {
 fn truncation_keeps_the_likeliest() {
     every_family(|model, family| {
         let base = Sampling { max_tokens: 6, ..Sampling::default() };
-        let greedy = generate(model, &requests(model), &Sampling { temperature: 0.0, ..base.clone() }).unwrap();
+        let greedy =
+            generate(model, &requests(model), &Sampling { temperature: 0.0, ..base.clone() }).unwrap();
         for settings in [
             Sampling { top_k: 1, ..base.clone() },
             Sampling { top_p: 1e-6, ..base.clone() },

@@ -220,8 +220,7 @@ fn numbers(value: &serde_json::Value) -> Vec<u32> {
 
 /// Greedy tokens as transformers chooses them: placeholders too.
 fn continued(model: &VisionLanguageModel, prompt: Prompt, max_tokens: usize) -> Outcome<Vec<u32>> {
-    let sampling =
-        Sampling { max_tokens, temperature: 0.0, allow_placeholders: true, ..Sampling::default() };
+    let sampling = Sampling { max_tokens, temperature: 0.0, allow_placeholders: true, ..Sampling::default() };
     let request = Request { prompt: Arc::new(prompt), n: 1, seed: 0 };
     Ok(generate(model, &[request], &sampling)?.remove(0).remove(0).ids)
 }
