@@ -252,12 +252,13 @@ fn what_cannot_be_done_is_said_before_anything_is_written() {
 #[test]
 fn numbers_that_are_not_finite_are_skipped_dumped_and_in_the_end_fatal() {
     let dir = tempfile::tempdir().unwrap();
-    // A learning rate that blows the weights up in the first update; later ones meet infinities.
+    // A learning rate that blows the weights up in the first update; later ones meet infinities. In the
+    // supervised stage, since a model that is not finite is refused by sampling before there is a gradient.
     let more = [
-        "warmup.steps=0",
-        "train.steps=9",
+        "warmup.steps=9",
+        "warmup.lr=1e38",
+        "train.steps=0",
         "eval=[]",
-        "optim.lr=1e38",
         "optim.max_skipped=1",
         // Weights that are not finite are refused by checkpoints too; here the updates must meet them.
         "train.checkpoint_every=0",
