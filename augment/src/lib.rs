@@ -8,6 +8,7 @@ use image::RgbImage;
 use std::fmt::Debug;
 
 mod blur;
+mod cbar;
 mod compose;
 mod degrade;
 mod digital;
