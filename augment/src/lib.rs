@@ -11,6 +11,7 @@ mod blur;
 mod cbar;
 mod compose;
 mod degrade;
+pub mod device;
 mod digital;
 mod entry;
 mod error;

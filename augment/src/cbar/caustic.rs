@@ -3,7 +3,7 @@
 use super::{key, published, side};
 use crate::Dose;
 use crate::entry::Entry;
-use crate::fast::{byte, rows};
+use crate::fast::{byte, made, rows};
 use crate::filter::{Border, Kernel, blur_plane};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -36,7 +36,7 @@ fn refraction(image: &RgbImage, dose: &Dose) -> RgbImage {
         let inside = x >= 0 && y >= 0 && x < w as i64 && y < h as i64;
         if inside { ripples[y as usize * w + x as usize] } else { 0. }
     };
-    rows(image, |y, _, to| {
+    rows!(image, |y, _, to| {
         for (x, t) in to.as_chunks_mut::<3>().0.iter_mut().enumerate() {
             let (column, line) = (x as i64, i64::from(y));
             // The published names of the sides are turned: its first axis runs down.
@@ -86,7 +86,7 @@ fn sampled(image: &RgbImage, x: f32, y: f32) -> [f32; 3] {
         let inside = x >= 0. && y >= 0. && x < image.width() as f32 && y < image.height() as f32;
         if inside { image.get_pixel(x as u32, y as u32).0.map(f32::from) } else { [0.; 3] }
     };
-    let mix = |a: [f32; 3], b: [f32; 3], part: f32| std::array::from_fn(|c| a[c] + (b[c] - a[c]) * part);
+    let mix = |a: [f32; 3], b: [f32; 3], part: f32| made(|c| a[c] + (b[c] - a[c]) * part);
     let upper = mix(pixel(left, top), pixel(left + 1., top), fx);
     mix(upper, mix(pixel(left, top + 1.), pixel(left + 1., top + 1.), fx), fy)
 }

@@ -2,7 +2,7 @@
 //! works on squares of 224 pixels; here lengths that go by the picture's side go by the shorter one, and what fills
 //! the square fills the picture. Severities are the published ones of its ImageNet set.
 
-use crate::fast::{byte, rows};
+use crate::fast::{byte, each, rows};
 use crate::{Dose, random::Key};
 use image::RgbImage;
 
@@ -39,10 +39,10 @@ fn key(dose: &Dose, name: &str) -> Key {
 
 /// Each pixel as `f(x, y, its three greys)`.
 fn pixels(image: &RgbImage, f: impl Fn(f32, f32, [f32; 3]) -> [f32; 3] + Sync) -> RgbImage {
-    rows(image, |y, from, to| {
+    rows!(image, |y, from, to| {
         let pixels = to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0);
         for (x, (t, v)) in pixels.enumerate() {
-            *t = f(x as f32, y as f32, v.map(f32::from)).map(byte);
+            *t = each(f(x as f32, y as f32, each(*v, f32::from)), byte);
         }
     })
 }

@@ -3,6 +3,7 @@
 use super::{key, pixels, published, side};
 use crate::Dose;
 use crate::entry::Entry;
+use crate::fast::made;
 use image::RgbImage;
 use std::f32::consts::PI;
 
@@ -22,7 +23,7 @@ fn plasma(image: &RgbImage, dose: &Dose) -> RgbImage {
     let intensity = 6.4 * published(dose, [4.75, 7., 8.5, 9.25, 10.]);
     pixels(image, |x, y, v| {
         let colour = kernel(x / scale, y / scale, time, rounds, sharpness);
-        std::array::from_fn(|c| (1. - intensity / 255.) * v[c] + intensity * colour[c])
+        made(|c| (1. - intensity / 255.) * v[c] + intensity * colour[c])
     })
 }
 

@@ -3,7 +3,7 @@
 use super::{key, published, side};
 use crate::Dose;
 use crate::entry::Entry;
-use crate::fast::{byte, rows};
+use crate::fast::{byte, made, rows};
 use crate::random::Key;
 use image::RgbImage;
 use rayon::prelude::*;
@@ -33,7 +33,7 @@ fn blue_sample(image: &RgbImage, dose: &Dose) -> RgbImage {
             |waves| if waves <= 0.71 / dose.pixel { waves } else { 0. },
         );
     let w = image.width() as usize;
-    rows(image, |y, from, to| {
+    rows!(image, |y, from, to| {
         let noise = &noise[y as usize * w..];
         for ((t, f), n) in to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0).zip(noise) {
             *t = if *n > threshold { *f } else { [0; 3] };
@@ -49,11 +49,11 @@ fn brownish(image: &RgbImage, dose: &Dose) -> RgbImage {
         field(image, key(dose, &purpose), |waves| 1. / ((waves * side).powi(2) + 1.))
     });
     let w = image.width() as usize;
-    rows(image, |y, from, to| {
+    rows!(image, |y, from, to| {
         let place = y as usize * w;
         let pixels = to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0);
         for (x, (t, f)) in pixels.enumerate() {
-            *t = std::array::from_fn(|c| byte(f32::from(f[c]) + intensity * noise[c][place + x]));
+            *t = made(|c| byte(f32::from(f[c]) + intensity * noise[c][place + x]));
         }
     })
 }
