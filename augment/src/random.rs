@@ -30,6 +30,11 @@ impl Key {
         Self(mix(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) ^ name))
     }
 
+    /// What a kernel on a device begins with.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
     pub(crate) fn row(self, row: u32) -> Row {
         let z = mix(self.0.wrapping_add(u64::from(row).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         Row { a: z as u32, b: (z >> 32) as u32 }
