@@ -1,5 +1,6 @@
 //! The CUDA kernels, compiled for the CPU through `cuda/shim.h`, beside the CPU path: every corruption that has
 //! kernels, every size and severity here, to one grey level.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_augment::device::{Buffer, Plan, names, plan};
 use foveate_augment::{Dose, Severity, find};
