@@ -102,7 +102,7 @@ impl TinySpec<'_> {
         }
     }
 
-    /// The model of the quickstart: a Qwen2.5-VL of 1.3 million parameters that sees an image of 56x56
+    /// The model of the quickstart: a Qwen2.5-VL of 1.5 million parameters that sees an image of 56x56
     /// as 4 tokens (112x112 as 16, 224x224 as 64), with the words of the built-in tasks as tokens.
     pub fn quickstart() -> TinySpec<'static> {
         TinySpec {
