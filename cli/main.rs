@@ -1,2 +1,69 @@
-//! The `foveate` command.
-fn main() {}
+//! The `foveate` command: reads the command line, runs one subcommand, says how it ended.
+//!
+//! Exit codes: 0 done, 1 the work failed, 2 the user's input is at fault. Results go to standard output
+//! or to files, progress and errors to standard error.
+
+mod conversation;
+mod failure;
+mod generate;
+mod interrupt;
+mod memory;
+mod output;
+mod plan;
+mod progress;
+mod score;
+mod train;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use failure::{Failure, Outcome};
+use miette::GraphicalReportHandler;
+
+/// Trains Qwen-VL models by reinforcement learning to look before they answer.
+#[derive(Debug, Parser)]
+#[command(name = "foveate", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One subcommand, one file.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Args),
+    Score(score::Args),
+    Generate(generate::Args),
+    Plan(plan::Args),
+}
+
+fn run(command: Command) -> Outcome<()> {
+    match command {
+        Command::Train(args) => train::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Plan(args) => plan::run(&args),
+    }
+}
+
+fn main() -> ExitCode {
+    memory::keep_freed_pages();
+    let command = Cli::parse().command;
+    // On a thread of the pool: handing out work then needs no wake-up of the caller.
+    match rayon::scope(|_| run(command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Lines are not wrapped: a path cut in two can be neither copied nor searched for.
+fn report(failure: &Failure) {
+    let mut text = String::new();
+    if GraphicalReportHandler::new().with_wrap_lines(false).render_report(&mut text, failure).is_ok() {
+        eprintln!("{text}");
+    }
+}

@@ -136,6 +136,11 @@ impl TinySpec<'_> {
     }
 }
 
+/// Published names and shapes of the tensors of any model with this config, in the order in which data flows.
+pub fn tensors(config: &Config) -> impl Iterator<Item = (String, Vec<usize>)> {
+    parameters(config).into_iter().map(|parameter| (parameter.name, parameter.shape))
+}
+
 /// Writes a whole model directory, which is made if it is not there.
 ///
 /// # Errors
