@@ -252,12 +252,12 @@ fn what_cannot_be_done_is_said_before_anything_is_written() {
 #[test]
 fn numbers_that_are_not_finite_are_skipped_dumped_and_in_the_end_fatal() {
     let dir = tempfile::tempdir().unwrap();
-    // A learning rate that blows the weights up in the first update; later ones meet infinities.
+    // A weight that f32 cannot hold: every loss is infinite, and no update is ever applied.
     let more = [
         "warmup.steps=0",
         "train.steps=9",
         "eval=[]",
-        "optim.lr=1e38",
+        "term=[{name = \"entropy\", weight = 1e39}]",
         "optim.max_skipped=1",
         "optim.updates=1",
         "optim.schedule=constant",
