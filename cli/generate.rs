@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: u32,
     /// Divides the logits; 0 takes the likeliest token each time
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
     temperature: f32,
     /// Answers a conversation; more than one needs a temperature
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -126,12 +126,7 @@ impl Args {
     }
 }
 
-fn requests(
-    file: &Conversations,
-    rows: &[Row],
-    args: &Args,
-    processor: &Processor,
-) -> Outcome<Vec<Request>> {
+fn requests(file: &Conversations, rows: &[Row], args: &Args, processor: &Processor) -> Outcome<Vec<Request>> {
     let pictures = file.pictures(rows, processor)?;
     let request = |row: &Row| {
         let prompt = Arc::new(file.prompt(row, processor, &pictures)?);

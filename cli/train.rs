@@ -51,7 +51,9 @@ pub fn run(args: &Args) -> Outcome<()> {
     if finished.interrupted {
         let again = format!("foveate train --resume {}", out.display());
         let step = finished.step;
-        return Err(Failure::work(format!("stopped after step {step} as asked")).help(format!("go on: {again}")));
+        return Err(
+            Failure::work(format!("stopped after step {step} as asked")).help(format!("go on: {again}"))
+        );
     }
     let minutes = started.elapsed().as_secs_f64() / 60.0;
     println!("\n{table}\n  {:<22}{minutes:.1} minutes\n", "time");
@@ -67,9 +69,12 @@ impl Args {
         let first = self.words.first().filter(|word| !word.contains('=') || Path::new(word).is_file());
         let keys = &self.words[usize::from(first.is_some())..];
         match (&self.resume, first) {
-            (Some(_), Some(file)) => {
-                Err(Failure::differs("command line", "--resume", "alone or with KEY=VALUE", format!("with {file}")))
-            }
+            (Some(_), Some(file)) => Err(Failure::differs(
+                "command line",
+                "--resume",
+                "alone or with KEY=VALUE",
+                format!("with {file}"),
+            )),
             (Some(run), None) => Ok(Trainer::resume(run, keys)?),
             (None, Some(file)) => Ok(Trainer::start(recipe::from_file(Path::new(file), keys)?)?),
             (None, None) => Ok(Trainer::start(quickstart(keys)?)?),

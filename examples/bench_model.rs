@@ -53,8 +53,7 @@ impl Bench {
     }
 
     fn train(&self, work: &str) -> Outcome<(f64, f64, f64)> {
-        let (prompts, completions) =
-            (self.prompts(work)?, self.rows(&format!("{work}.completion_ids_i64"))?);
+        let (prompts, completions) = (self.prompts(work)?, self.rows(&format!("{work}.completion_ids_i64"))?);
         let start = Instant::now();
         let mut builder = PackBuilder::new();
         for (index, completion) in completions.iter().enumerate() {

@@ -1,4 +1,5 @@
 //! What must hold for every family; a new entry of `FAMILIES` is tested by being there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ fn completion(seed: usize, len: usize) -> Vec<u32> {
 /// Groups of unlike prompts (one image, two, none, one shared with another prompt) and their completions.
 fn groups(model: &VisionLanguageModel) -> Vec<(Arc<Prompt>, Vec<Vec<u32>>)> {
     let (small, wide) = (image(model, 4, 6, 1), image(model, 10, 12, 2));
-    let about = prompt(model, &[small.clone()], 14);
+    let about = prompt(model, std::slice::from_ref(&small), 14);
     let question = |prompt: &Arc<Prompt>, len: usize| {
         let mut asked = (**prompt).clone();
         asked.input_ids.extend(completion(80 + len, len));
@@ -67,7 +68,7 @@ fn groups(model: &VisionLanguageModel) -> Vec<(Arc<Prompt>, Vec<Vec<u32>>)> {
         lens.iter().enumerate().map(|(i, &len)| completion(seed + i, len)).collect()
     };
     vec![
-        (prompt(model, &[wide.clone()], 11), completions(20, &[5, 1, 9])),
+        (prompt(model, std::slice::from_ref(&wide), 11), completions(20, &[5, 1, 9])),
         (prompt(model, &[small.clone(), wide.clone()], 12), completions(30, &[4, 4])),
         (prompt(model, &[], 13), completions(40, &[7])),
         // Three questions about one image: they share a beginning, and one is the beginning.
@@ -190,12 +191,9 @@ fn threads_change_nothing() {
 fn every_parameter_learns_and_frozen_ones_cost_nothing() {
     every_family(|model, family| {
         let pack = pack(&groups(model));
-        for parts in [
-            &[Part::Vision, Part::Merger, Part::Text][..],
-            &[Part::Vision],
-            &[Part::Merger],
-            &[Part::Text],
-        ] {
+        for parts in
+            [&[Part::Vision, Part::Merger, Part::Text][..], &[Part::Vision], &[Part::Merger], &[Part::Text]]
+        {
             model.set_trainable(parts);
             let sink = GradSink::default();
             scored(model, &pack, 0, &sink);
@@ -284,7 +282,8 @@ fn placeholders_and_unknown_ids_are_never_drawn() {
 fn truncation_keeps_the_likeliest() {
     every_family(|model, family| {
         let base = Sampling { max_tokens: 6, ..Sampling::default() };
-        let greedy = generate(model, &requests(model), &Sampling { temperature: 0.0, ..base.clone() }).unwrap();
+        let greedy =
+            generate(model, &requests(model), &Sampling { temperature: 0.0, ..base.clone() }).unwrap();
         for settings in [
             Sampling { top_k: 1, ..base.clone() },
             Sampling { top_p: 1e-6, ..base.clone() },

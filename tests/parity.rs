@@ -1,4 +1,5 @@
 //! foveate equals transformers on the golden checkpoints of every family.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use std::path::Path;
 

@@ -14,14 +14,14 @@ pub(crate) const NOISE: Entry = Entry {
     name: "hawkeye_noise",
     summary: "Gaussian noise of deviation 15 to 65 greys (Q-Hawkeye: 45 is level 3, 65 level 5)",
     random: true,
-    render: |image, dose| noise(image, dose, dose.severity.constant(0., [15., 25., 45., 55., 65.])),
+    render: |image, dose| noise(image, dose, noise_sigma(dose)),
 };
 
 pub(crate) const BLUR: Entry = Entry {
     name: "hawkeye_blur",
     summary: "a Gaussian blur of 1 to 4 pixels (Q-Hawkeye: 2 is level 3, 4 level 5)",
     random: false,
-    render: |image, dose| blur(image, dose, dose.severity.constant(0., [1., 1.5, 2., 3., 4.])),
+    render: |image, dose| blur(image, dose, blur_sigma(dose)),
 };
 
 pub(crate) const JPEG: Entry = Entry {
@@ -35,7 +35,7 @@ pub(crate) const DARKEN: Entry = Entry {
     name: "hawkeye_darken",
     summary: "the light cut to 0.9 to 0.5 (Q-Hawkeye: 0.6 is level 4, 0.5 level 5)",
     random: false,
-    render: |image, dose| darken(image, dose.severity.constant(1., [0.9, 0.8, 0.7, 0.6, 0.5])),
+    render: |image, dose| darken(image, darken_factor(dose)),
 };
 
 pub(crate) const TWO_STAGES: Entry = Entry {
@@ -59,8 +59,26 @@ fn jpeg(image: &RgbImage, quality: f32) -> RgbImage {
 }
 
 fn darken(image: &RgbImage, factor: f32) -> RgbImage {
-    let table = std::array::from_fn(|v| byte(v as f32 * factor + 0.001));
-    lookup(image, &[table; 3])
+    lookup(image, &[darken_table(factor); 3])
+}
+
+/// In greys.
+pub(crate) fn noise_sigma(dose: &Dose) -> f32 {
+    dose.severity.constant(0., [15., 25., 45., 55., 65.])
+}
+
+/// In pixels of the constants.
+pub(crate) fn blur_sigma(dose: &Dose) -> f32 {
+    dose.severity.constant(0., [1., 1.5, 2., 3., 4.])
+}
+
+/// What is left of the light.
+pub(crate) fn darken_factor(dose: &Dose) -> f32 {
+    dose.severity.constant(1., [0.9, 0.8, 0.7, 0.6, 0.5])
+}
+
+pub(crate) fn darken_table(factor: f32) -> [u8; 256] {
+    std::array::from_fn(|v| byte(v as f32 * factor + 0.001))
 }
 
 fn two_stages(image: &RgbImage, dose: &Dose) -> RgbImage {

@@ -2,37 +2,102 @@
 //! a byte of what is computed.
 
 use image::RgbImage;
-use rayon::prelude::*;
 
-/// Runs `f` compiled for the machine's widest registers; what it calls must be `#[inline(always)]`.
-#[inline(always)]
-pub(crate) fn wide<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
+/// Runs an expression compiled for AVX2 where the machine has it, and plainly elsewhere; functions that it calls must
+/// be `#[inline(always)]`. The expression is written out twice, as the compiler inlines a closure of any length only
+/// into its one caller, and what is not inlined is not compiled for the wider registers.
+macro_rules! wide {
+    ($work:expr) => {
+        match $crate::fast::Registers::try_new() {
+            Some(registers) => registers.vectorize(|| $work),
+            None => $work,
+        }
+    };
 }
 
-/// A new image of `image`'s size, each row made by `f(y, source row, target row)` on any thread.
-pub(crate) fn rows(image: &RgbImage, f: impl Fn(u32, &[u8], &mut [u8]) + Sync) -> RgbImage {
-    let mut out = RgbImage::new(image.width(), image.height());
-    let stride = 3 * image.width() as usize;
-    out.par_chunks_mut(stride)
-        .zip(image.par_chunks(stride))
-        .enumerate()
-        .for_each(|(y, (to, from))| wide(|| f(y as u32, from, to)));
-    out
+/// A new image of `image`'s size, each row made by `|y, source row, target row|` on any thread.
+macro_rules! rows {
+    ($image:expr, |$y:pat_param, $from:pat_param, $to:pat_param| $work:expr) => {{
+        use rayon::prelude::*;
+        let image: &image::RgbImage = $image;
+        let mut out = image::RgbImage::new(image.width(), image.height());
+        let stride = 3 * image.width() as usize;
+        let pairs = out.par_chunks_mut(stride).zip(image.par_chunks(stride));
+        pairs.enumerate().for_each(|(y, (to, from))| {
+            let ($y, $from, $to): (u32, &[u8], &mut [u8]) = (y as u32, from, to);
+            $crate::fast::wide!($work);
+        });
+        out
+    }};
+}
+
+pub(crate) use {rows, wide};
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use pulp::x86::V3 as Registers;
+
+/// Nothing wider than what the compiler uses by itself.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) struct Registers;
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Registers {
+    pub(crate) fn try_new() -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
+        work()
+    }
 }
 
 /// A new image whose every byte is `table[channel][byte]`.
 pub(crate) fn lookup(image: &RgbImage, table: &[[u8; 256]; 3]) -> RgbImage {
-    rows(image, |_, from, to| {
+    rows!(image, |_, from, to| {
         for (t, f) in to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0) {
             *t = [table[0][f[0] as usize], table[1][f[1] as usize], table[2][f[2] as usize]];
         }
     })
 }
 
+/// An array by index. Unlike `std::array::from_fn` it is always inlined, without which nothing around it vectorises.
+#[inline(always)]
+pub(crate) fn made<T: Copy + Default, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
+    let mut out = [T::default(); N];
+    for (i, o) in out.iter_mut().enumerate() {
+        *o = f(i);
+    }
+    out
+}
+
+/// `f` of each, always inlined.
+#[inline(always)]
+pub(crate) fn each<S: Copy, T: Copy + Default, const N: usize>(of: [S; N], f: impl Fn(S) -> T) -> [T; N] {
+    made(|i| f(of[i]))
+}
+
 /// A grey value as the published code stores it: clipped, then cut off (not rounded).
 #[inline(always)]
 pub(crate) fn byte(x: f32) -> u8 {
-    // A saturating cast would do, but costs a comparison with NaN in every lane.
-    x.clamp(0., 255.) as i32 as u8
+    // Adding 2^23 rounds to a whole number and leaves it in the low bits: a cast checks for NaN and does not
+    // vectorise.
+    const WHOLE: f32 = 8_388_608.;
+    let x = x.clamp(0., 255.);
+    let near = (x + WHOLE) - WHOLE;
+    let cut = if near > x { near - 1. } else { near };
+    (cut + WHOLE).to_bits() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::byte;
+
+    #[test]
+    fn bytes_are_clipped_and_cut_off() {
+        for i in -2000..20_000 {
+            let x = i as f32 / 64.;
+            assert_eq!(byte(x), x.clamp(0., 255.) as u8, "{x}");
+        }
+        assert_eq!(byte(254.999_98), 254);
+    }
 }

@@ -8,8 +8,10 @@ use image::RgbImage;
 use std::fmt::Debug;
 
 mod blur;
+mod cbar;
 mod compose;
 mod degrade;
+pub mod device;
 mod digital;
 mod entry;
 mod error;

@@ -15,10 +15,15 @@ pub(crate) const BLOCKS: Entry = Entry {
     render: blocks,
 };
 
+/// The side of a block in pixels.
+pub(crate) fn side(dose: &Dose) -> u32 {
+    (14. * dose.pixel).round().max(1.) as u32
+}
+
 fn blocks(image: &RgbImage, dose: &Dose) -> RgbImage {
     let key = Key::new(dose.seed, BLOCKS.name);
-    let side = (14. * dose.pixel).round().max(1.) as u32;
-    rows(image, |y, from, to| {
+    let side = side(dose);
+    rows!(image, |y, from, to| {
         let row = key.row(y / side);
         let blocks = to.chunks_mut(3 * side as usize).zip(from.chunks(3 * side as usize));
         for (x, (t, f)) in blocks.enumerate() {

@@ -30,6 +30,11 @@ impl Key {
         Self(mix(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) ^ name))
     }
 
+    /// What a kernel on a device begins with.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
     pub(crate) fn row(self, row: u32) -> Row {
         let z = mix(self.0.wrapping_add(u64::from(row).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         Row { a: z as u32, b: (z >> 32) as u32 }
@@ -106,14 +111,14 @@ fn ln(x: f32) -> f32 {
     let z = m * m;
     let mut p = 7.037_683_6e-2;
     for c in [
-        -1.151_461_03e-1,
+        -1.151_461e-1,
         1.167_699_87e-1,
-        -1.242_014_08e-1,
-        1.424_932_28e-1,
-        -1.666_805_77e-1,
-        2.000_071_48e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_7e-1,
+        2.000_071_4e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ] {
         p = p * m + c;
     }

@@ -3,7 +3,7 @@
 use crate::Dose;
 use crate::digital::shrunk;
 use crate::entry::Entry;
-use crate::fast::{byte, rows};
+use crate::fast::{byte, made, rows};
 use crate::filter::{Border, Kernel, blur_plane, box_reduce};
 use crate::random::Key;
 use image::RgbImage;
@@ -37,15 +37,13 @@ fn low_resolution(image: &RgbImage, dose: &Dose) -> RgbImage {
     let small = box_reduce(image, side(image.width()), side(image.height()));
     let (columns, lines) = (between(small.width(), image.width()), between(small.height(), image.height()));
     let stride = 3 * small.width() as usize;
-    rows(image, |y, _, to| {
+    rows!(image, |y, _, to| {
         let (a, b, part) = lines[y as usize];
         let line = |y: usize| &small.as_raw()[y * stride..][..stride];
         let mix = |(a, b): (&u8, &u8)| f32::from(*a) + (f32::from(*b) - f32::from(*a)) * part;
         let row: Vec<f32> = line(a).iter().zip(line(b)).map(mix).collect();
         for (t, (a, b, part)) in to.as_chunks_mut::<3>().0.iter_mut().zip(&columns) {
-            *t = std::array::from_fn(|c| {
-                byte(row[3 * a + c] + (row[3 * b + c] - row[3 * a + c]) * part + 0.5)
-            });
+            *t = made(|c| byte(row[3 * a + c] + (row[3 * b + c] - row[3 * a + c]) * part + 0.5));
         }
     })
 }
@@ -92,7 +90,7 @@ fn document(image: &RgbImage, dose: &Dose) -> RgbImage {
     let soft = Kernel::gaussian(0.8 * dose.pixel, 3.);
     let paper = blur_plane(&paper, w, (&soft, &soft), Border::Mirror);
     let (mx, my) = (0.5 * (w as f32 - 1.), 0.5 * (h as f32 - 1.));
-    rows(image, |y, _, to| {
+    rows!(image, |y, _, to| {
         for (x, t) in to.as_chunks_mut::<3>().0.iter_mut().enumerate() {
             let (dx, dy) = (x as f32 - mx, y as f32 - my);
             let (sx, sy) = (sheet.cos * dx + sheet.sin * dy + mx, sheet.cos * dy - sheet.sin * dx + my);
@@ -113,7 +111,7 @@ fn sampled(image: &RgbImage, x: f32, y: f32) -> [f32; 3] {
         let inside = x >= 0. && y >= 0. && x < image.width() as f32 && y < image.height() as f32;
         if inside { image.get_pixel(x as u32, y as u32).0.map(f32::from) } else { [248.; 3] }
     };
-    let mix = |a: [f32; 3], b: [f32; 3], part: f32| std::array::from_fn(|c| a[c] + (b[c] - a[c]) * part);
+    let mix = |a: [f32; 3], b: [f32; 3], part: f32| made(|c| a[c] + (b[c] - a[c]) * part);
     let top_row = mix(pixel(left, top), pixel(left + 1., top), fx);
     mix(top_row, mix(pixel(left, top + 1.), pixel(left + 1., top + 1.), fx), fy)
 }

@@ -1,6 +1,6 @@
 //! Every corruption by name, and the named lists.
 
-use crate::{Corruption, Error, blur, degrade, digital, mask, noise, scan, weather};
+use crate::{Corruption, Error, blur, cbar, degrade, digital, mask, noise, scan, weather};
 
 /// Every corruption that a recipe or a command can name.
 pub const CORRUPTIONS: &[&dyn Corruption] = &[
@@ -31,6 +31,16 @@ pub const CORRUPTIONS: &[&dyn Corruption] = &[
     &degrade::TWO_STAGES,
     &scan::LOW_RESOLUTION,
     &scan::DOCUMENT,
+    &cbar::BLUE_SAMPLE,
+    &cbar::BROWNISH,
+    &cbar::CAUSTIC_REFRACTION,
+    &cbar::CHECKERBOARD,
+    &cbar::CONCENTRIC,
+    &cbar::INVERSE_SPARKLES,
+    &cbar::PERLIN,
+    &cbar::PLASMA,
+    &cbar::SINGLE_FREQUENCY,
+    &cbar::SPARKLES,
 ];
 
 /// Named lists of corruptions, besides `all`, the whole table.
@@ -62,9 +72,19 @@ pub const LISTS: &[(&str, &[&str])] = &[
     ("extra", &["speckle_noise", "gaussian_blur", "spatter", "saturate"]),
     (
         "roma-seen",
-        &["gaussian_noise", "gaussian_blur", "jpeg_compression", "contrast", "brightness", "pixelate"],
+        &[
+            "gaussian_noise",
+            "gaussian_blur",
+            "jpeg_compression",
+            "low_resolution_scan",
+            "contrast",
+            "pixelate",
+        ],
     ),
-    ("roma-unseen", &["shot_noise", "motion_blur", "defocus_blur", "fog", "elastic_transform", "spatter"]),
+    (
+        "roma-unseen",
+        &["shot_noise", "motion_blur", "defocus_blur", "document_scan", "fog", "elastic_transform"],
+    ),
 ];
 
 /// The corruption of that name.

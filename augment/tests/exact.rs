@@ -1,5 +1,6 @@
 //! The deterministic corruptions beside imagecorruptions, pixel by pixel.
 //! Oracle: `tests/golden/augment/make.py`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_augment::{Severity, find};
 use image::RgbImage;

@@ -1,4 +1,5 @@
 //! Files and folders: what is kept, what is refused and how.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_augment::{Corruption, Error, Job, Limits, Scale, Severity, find, open};
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};

@@ -1,4 +1,5 @@
 //! What must hold of every corruption: a new one is tested by being in the table.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_augment::{CORRUPTIONS, Corruption, Severity, find, list};
 use image::{Rgb, RgbImage};

@@ -1,4 +1,5 @@
 //! Compositions, scales and sheets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_augment::{Chain, Corruption, OneOf, Scale, Severity, Sheet, find, list, parse, sheet};
 use image::{Rgb, RgbImage};

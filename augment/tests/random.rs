@@ -1,5 +1,6 @@
 //! The random corruptions beside imagecorruptions, as distributions: over 50 draws each, the means of measures agree
 //! within three standard errors or five percent. Oracle: `tests/golden/augment/make.py`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_augment::{Severity, find};
 use image::RgbImage;

@@ -41,7 +41,9 @@ impl Layout {
     pub fn name(&self) -> String {
         match self.on_gpus() {
             false => "the CPU, f32".into(),
-            true => format!("{} GPU(s), bf16 with f32 masters (an outlook: runs are on the CPU)", self.devices),
+            true => {
+                format!("{} GPU(s), bf16 with f32 masters (an outlook: runs are on the CPU)", self.devices)
+            }
         }
     }
 

@@ -68,7 +68,7 @@ fn say(path: &Path, recipe: &Recipe, shape: &Shape, layout: &Layout, estimate: &
     for (name, bytes) in &estimate.rows {
         println!("    {name:<46}{:>10}", human(*bytes));
     }
-    println!("    {:<46}{:>10}", "at most", human(estimate.peak));
+    println!("    {:<46}{:>10}", "at most, as the last two take turns", human(estimate.peak));
 }
 
 impl Args {

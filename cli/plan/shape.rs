@@ -148,12 +148,8 @@ fn patches(processor: &ImageProcessor, Sides(width, height): &Sides) -> Outcome<
 /// The images of that sample, of the first ones, which has the most patches.
 fn first_images(recipe: &Recipe, processor: &ImageProcessor) -> Outcome<Vec<Sides>> {
     let data = &recipe.data;
-    let options = OpenOptions {
-        data: data.path.clone(),
-        seed: recipe.seed,
-        size: data.size,
-        ..OpenOptions::default()
-    };
+    let options =
+        OpenOptions { data: data.path.clone(), seed: recipe.seed, size: data.size, ..OpenOptions::default() };
     let wrong = |error: foveate_datasets::Error| {
         Failure::input(error).help("`--image WIDTHxHEIGHT` plans without the data")
     };

@@ -15,6 +15,7 @@ mod error;
 pub mod formats;
 pub mod grade;
 mod image_ref;
+pub mod load;
 mod mapped;
 pub mod prep;
 mod prompt;

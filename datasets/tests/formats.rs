@@ -1,4 +1,5 @@
 //! Every format against a fixture made by the tool that people use (tests/golden/datasets/make.py), and round trips.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 mod support;
 

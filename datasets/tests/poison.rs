@@ -1,5 +1,6 @@
 //! Bad input, one test a kind: exactly the bad rows are rejected with their reason, the rest comes through, and nothing
 //! is written outside the folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 mod support;
 
@@ -54,7 +55,7 @@ fn each_bad_row_has_its_reason_and_the_rest_comes_through() {
         (row("type", "?", json!({"a": 1}), &[]), &["answer", "object"]),
         (json!({"id": "no-problem", "problem": 3, "answer": "1"}).to_string().into(), &["problem", "number"]),
         (row("ok-1", "again", json!("1"), &[]), &["ok-1", "row 0"]),
-        (b"{\"id\": \"utf8\", \"problem\": \"\xff\", \"answer\": \"1\"}".to_vec(), &["UTF-8", "26"]),
+        (b"{\"id\": \"utf8\", \"problem\": \"\xff\", \"answer\": \"1\"}".to_vec(), &["UTF-8", "27"]),
         (b"{\"id\": \"open\", ".to_vec(), &["not JSON"]),
         (b"[1, 2]".to_vec(), &["object", "list"]),
         (b"null".to_vec(), &["object", "null"]),
@@ -164,7 +165,7 @@ fn a_tar_with_a_broken_header_gives_what_stands_before_it() {
     assert!(rejects.len() == 1 && rejects[0].reason.contains("checksum"), "{rejects:?}");
 }
 
-/// 300 MB of zeros in a zip of 300 kB, where an image should be.
+/// 140 MB of zeros in a zip of 140 kB, where an image should be.
 #[test]
 fn a_zip_bomb_is_stopped() {
     let dir = tempfile::tempdir().unwrap();
@@ -174,7 +175,7 @@ fn a_zip_bomb_is_stopped() {
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
     zip.start_file("bomb.png", deflated.large_file(true)).unwrap();
     let zeros = vec![0; 1 << 20];
-    for _ in 0..540 {
+    for _ in 0..140 {
         zip.write_all(&zeros).unwrap();
     }
     zip.start_file("a.png", deflated).unwrap();
@@ -246,7 +247,7 @@ fn a_parquet_cut_short_or_of_noise_is_an_error_that_names_it() {
 fn a_flipped_byte_never_takes_the_import_down() {
     let dir = tempfile::tempdir().unwrap();
     let length = fs::metadata(golden().join("groups.parquet")).unwrap().len() as usize;
-    for at in (0..length).step_by(7) {
+    for at in (0..length).step_by(23) {
         let path = copy_groups(dir.path(), |bytes| bytes[at] ^= 0xff);
         let out = dir.path().join(format!("out-{at}"));
         if let Ok(report) =

@@ -1,4 +1,5 @@
 //! An import killed by -9 and run again ends with the same files as one never killed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 mod support;
 

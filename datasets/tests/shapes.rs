@@ -1,4 +1,5 @@
 //! `shapes` against a second reader: pixels inside the stated boxes, and answers worked out from the boxes alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
 use foveate_datasets::{OpenOptions, Sample, Split, open};
 use image::RgbImage;
@@ -25,7 +26,7 @@ fn nearest(p: [u8; 3]) -> (&'static str, i32) {
     PALETTE.iter().map(|(name, c)| (*name, far(c))).min_by_key(|x| x.1).unwrap()
 }
 
-/// What stands in a box: its colour from the centre, its shape from four probes.
+/// What stands in a box: its colour from the centre, its shape from a few probes.
 fn look(image: &RgbImage, b: &Value) -> Seen {
     let [x, y, w, h] = [0, 1, 2, 3].map(|i| b[i].as_f64().unwrap() as f32);
     // Whole-pixel boxes are on average one pixel wider than the figure.
@@ -33,7 +34,9 @@ fn look(image: &RgbImage, b: &Value) -> Seen {
     let at = |dx: f32, dy: f32| image.get_pixel((cx + dx * w / 2.) as u32, (cy + dy * h / 2.) as u32).0;
     let (colour, _) = nearest(at(0., 0.));
     let filled = |dx, dy| matches!(nearest(at(dx, dy)), (c, far) if c == colour && far < 60);
-    let shape = match (filled(-0.6, -0.6), filled(0.6, 0.6), filled(0.78, 0.78)) {
+    // Texture may hide one corner of a small square; a circle has none.
+    let cornered = filled(0.78, 0.78) || filled(-0.78, 0.78);
+    let shape = match (filled(-0.6, -0.6), filled(0.6, 0.6), cornered) {
         (true, true, true) => "square",
         (true, true, false) => "circle",
         (false, true, _) => "triangle",
@@ -88,7 +91,7 @@ fn check(sample: &Sample) -> (usize, String) {
 
 #[test]
 fn answers_follow_from_the_pixels() {
-    for (size, n) in [(112, 2400), (64, 800), (224, 80)] {
+    for (size, n) in [(112, 2400), (64, 800), (224, 240)] {
         let options = OpenOptions { size: Some(size), seed: 2, ..OpenOptions::default() };
         let task = open("shapes", &options).unwrap();
         let mut families = std::collections::BTreeMap::new();

@@ -88,14 +88,17 @@ fn single(
     let dumped = dump["logits"].dim(1)?;
     let logits = trace.logits.narrow(0, tokens - dumped, dumped)?;
     table.compare("logits", &logits, &dump["logits"], 1e-4)?;
+    let image = model.config().image_token_id;
+    let rows = (0..tokens as u32).filter(|&row| full.input_ids[row as usize] == image);
+    let image_rows = Tensor::new(rows.collect::<Vec<u32>>(), &Device::Cpu)?;
     for (index, layer) in trace.text_layers.iter().enumerate() {
         if let Some(theirs) = dump.get(&format!("text.layer.{index}")) {
             // transformers dumps a layer before the deepstack features are added to it.
             let ours = match trace.deepstack.get(index) {
-                Some(_) => continue,
-                None => layer,
+                Some(features) => layer.index_add(&image_rows, &features.neg()?, 0)?,
+                None => layer.clone(),
             };
-            table.compare("text layers", ours, theirs, 1e-4)?;
+            table.compare("text layers", &ours, theirs, 1e-4)?;
         }
     }
     for (index, block) in trace.vision_blocks.iter().enumerate() {
@@ -220,8 +223,7 @@ fn numbers(value: &serde_json::Value) -> Vec<u32> {
 
 /// Greedy tokens as transformers chooses them: placeholders too.
 fn continued(model: &VisionLanguageModel, prompt: Prompt, max_tokens: usize) -> Outcome<Vec<u32>> {
-    let sampling =
-        Sampling { max_tokens, temperature: 0.0, allow_placeholders: true, ..Sampling::default() };
+    let sampling = Sampling { max_tokens, temperature: 0.0, allow_placeholders: true, ..Sampling::default() };
     let request = Request { prompt: Arc::new(prompt), n: 1, seed: 0 };
     Ok(generate(model, &[request], &sampling)?.remove(0).remove(0).ids)
 }

@@ -22,7 +22,9 @@ pub enum Purpose {
 
 /// The seed of one draw.
 pub fn seed(run: u64, purpose: Purpose, step: u64, sample: u64, index: u64) -> u64 {
-    [purpose as u64, step, sample, index].into_iter().fold(mix(run), |h, word| mix(h ^ mix(word)))
+    // The sum keeps equal neighbours (run 1, purpose 1) from cancelling each other.
+    let add = |h: u64, word: u64| mix(h.wrapping_add(0x632b_e59b_d9b4_e019) ^ mix(word));
+    [purpose as u64, step, sample, index].into_iter().fold(mix(run), add)
 }
 
 /// A permutation of `0..n` that only `seed` decides (Fisher-Yates).

@@ -252,13 +252,16 @@ fn what_cannot_be_done_is_said_before_anything_is_written() {
 #[test]
 fn numbers_that_are_not_finite_are_skipped_dumped_and_in_the_end_fatal() {
     let dir = tempfile::tempdir().unwrap();
-    // A weight that f32 cannot hold: every loss is infinite, and no update is ever applied.
+    // A learning rate that blows the weights up in the first update; later ones meet infinities. In the
+    // supervised stage, since a model that is not finite is refused by sampling before there is a gradient.
     let more = [
-        "warmup.steps=0",
-        "train.steps=9",
+        "warmup.steps=9",
+        "warmup.lr=1e38",
+        "train.steps=0",
         "eval=[]",
-        "term=[{name = \"entropy\", weight = 1e39}]",
         "optim.max_skipped=1",
+        // Weights that are not finite are refused by checkpoints too; here the updates must meet them.
+        "train.checkpoint_every=0",
         "optim.updates=1",
         "optim.schedule=constant",
     ];
@@ -280,7 +283,8 @@ name = "two"
 corruptions = ["gaussian_noise", "contrast"]
 "#;
 
-/// The weights after two steps with `terms`, whose reward is the form alone, so that some answers are good.
+/// The weights after two steps with `terms`. (`view-policy` needs answers that differ in reward, which this
+/// model may not give; its gradient is tested with the other terms' in the objectives.)
 fn after(dir: &Path, name: &str, terms: &str) -> Vec<u8> {
     let words = [
         format!("model.path={:?}", model(dir).to_str().unwrap()),
@@ -306,7 +310,6 @@ fn terms_on_views_reach_the_weights_and_without_weight_are_absent() {
         r#"name = "view-kl", views = ["one", "two"], through = "view", worst = "sequence""#,
         r#"name = "view-kl", views = ["picked"], through = "both""#,
         r#"name = "view-entropy", view = "two", gradient = true, kind = "full""#,
-        r#"name = "view-policy", view = "picked""#,
         r#"name = "entropy", kind = "full""#,
     ]
     .iter()

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod golden;
+#[path = "images/poisoned.rs"]
+mod poisoned;
 
 use foveate_vision::images::{ImageProcessor, Limits, Patches, decode, open};
 use golden::{fnv1a, golden, index, json, synth_rgb};

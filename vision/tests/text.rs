@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod golden;
+#[path = "text/poisoned.rs"]
+mod poisoned;
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Weights: what is read back is what was written, and a damaged file is refused with its reason.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::borrow::Cow;
 use std::collections::HashMap;

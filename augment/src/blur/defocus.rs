@@ -20,19 +20,13 @@ const BAND: usize = 32;
 /// The published kernel is a disk blurred by a small Gaussian; filters commute, so the disk is taken by running
 /// sums (two terms a row of the disk, exact in integers) and the Gaussian after it.
 fn defocus(image: &RgbImage, dose: &Dose) -> RgbImage {
-    let radius = dose.severity.constant(0., [3., 4., 6., 8., 10.]) * dose.pixel;
-    let alias = dose.severity.constant(0.1, [0.1, 0.5, 0.5, 0.5, 0.5]) * dose.pixel;
-    let small = radius <= 8. * dose.pixel;
-    let soft = Kernel::bell(alias, (if small { 1. } else { 2. } * dose.pixel) as usize);
-    // The grid that the published kernel is drawn on ends here.
-    let end = if small { (8. * dose.pixel) as usize } else { radius as usize };
-    let disk = Disk::new(radius, end, soft.at(1));
+    let (disk, soft) = Disk::of(dose);
     let sharp = disk_sums(image, &disk);
     let mut out = RgbImage::new(image.width(), image.height());
     let stride = 3 * image.width() as usize;
     let space = || (Vec::new(), vec![0.; stride]);
     out.par_chunks_mut(stride).enumerate().for_each_init(space, |(pad, sum), (y, to)| {
-        wide(|| {
+        wide!({
             filter_row::<f32, 3>(&sharp, y, (&soft, &soft), Border::Reflect, pad, sum);
             for (t, s) in to.iter_mut().zip(sum.iter()) {
                 *t = byte(s * disk.scale + 0.002);
@@ -44,16 +38,32 @@ fn defocus(image: &RgbImage, dose: &Dose) -> RgbImage {
 
 /// The disk X² + Y² <= r², and what the published kernel gains at the ends of its grid: OpenCV reflects the disk there
 /// when it blurs it, so that at levels 4 and 5 the kernel's sum is 1.013 and 1.011 and the picture brightens.
-struct Disk {
+pub(crate) struct Disk {
     /// How far the rows reach to each side, from the centre's row outwards.
     half: Vec<i64>,
     /// The row of the grid's end and the weight of what it gains, if the disk comes that near to it.
     end: Option<(i64, f32)>,
     /// 1 / area.
-    scale: f32,
+    pub(crate) scale: f32,
 }
 
 impl Disk {
+    /// The disk and the Gaussian that softens it.
+    pub(crate) fn of(dose: &Dose) -> (Self, Kernel) {
+        let radius = dose.severity.constant(0., [3., 4., 6., 8., 10.]) * dose.pixel;
+        let alias = dose.severity.constant(0.1, [0.1, 0.5, 0.5, 0.5, 0.5]) * dose.pixel;
+        let small = radius <= 8. * dose.pixel;
+        let soft = Kernel::bell(alias, (if small { 1. } else { 2. } * dose.pixel) as usize);
+        // The grid that the published kernel is drawn on ends here.
+        let end = if small { (8. * dose.pixel) as usize } else { radius as usize };
+        (Self::new(radius, end, soft.at(1)), soft)
+    }
+
+    /// The weight of what is gained and lost at the grid's end.
+    pub(crate) fn leak(&self) -> f32 {
+        self.end.map_or(0., |(_, leak)| leak)
+    }
+
     fn new(radius: f32, end: usize, leak: f32) -> Self {
         let reach = |y: i64| (radius * radius - (y * y) as f32).max(0.).sqrt() as i64;
         let half: Vec<i64> = (0..=radius as i64).map(reach).collect();
@@ -68,13 +78,13 @@ impl Disk {
     }
 
     /// Runs of the rows `y` of the disk: their row and half width.
-    fn runs(&self) -> Vec<(i64, i64, i64)> {
+    pub(crate) fn runs(&self) -> Vec<(i64, i64, i64)> {
         let last = self.half.len() as i64 - 1;
         (-last..=last).map(|y| (y, 0, self.half[y.unsigned_abs() as usize])).collect()
     }
 
     /// Runs (row, column of the middle, half width) to add and to take away once for the grid's ends.
-    fn leaks(&self) -> [Vec<(i64, i64, i64)>; 2] {
+    pub(crate) fn leaks(&self) -> [Vec<(i64, i64, i64)>; 2] {
         let Some((end, _)) = self.end else { return [Vec::new(), Vec::new()] };
         let about = |at: i64, half: Option<&i64>| {
             let Some(half) = half else { return Vec::new() };
@@ -91,7 +101,7 @@ fn disk_sums(image: &RgbImage, disk: &Disk) -> Vec<f32> {
     let (stride, reach) = (3 * w, disk.reach());
     let padded = 3 * (w + 2 * reach + 1);
     let (runs, [gains, losses]) = (disk.runs(), disk.leaks());
-    let leak = disk.end.map_or(0., |(_, leak)| leak);
+    let leak = disk.leak();
     let mut out = vec![0.; stride * h];
     out.par_chunks_mut(stride * BAND).enumerate().for_each(|(band, to)| {
         let (top, lines) = ((band * BAND) as i64 - reach as i64, to.len() / stride + 2 * reach);
@@ -103,7 +113,7 @@ fn disk_sums(image: &RgbImage, disk: &Disk) -> Vec<f32> {
         }
         for (y, to) in to.chunks_mut(stride).enumerate() {
             let sums = &sums[y * padded..];
-            wide(|| {
+            wide!({
                 total.fill(0);
                 add_runs(sums, padded, reach, &runs, &mut total, false);
                 gain.fill(0);

@@ -14,15 +14,21 @@ pub(crate) const GLASS: Entry = Entry {
 };
 
 fn glass(image: &RgbImage, dose: &Dose) -> RgbImage {
-    let s = dose.severity;
-    let kernel = Kernel::gaussian(s.constant(0., [0.7, 0.9, 1., 1.1, 1.5]) * dose.pixel, 4.);
-    let reach = (s.constant(0., [1., 2., 2., 3., 4.]) * dose.pixel).round() as u32;
-    let sweeps = s.constant(0., [2., 1., 3., 2., 2.]).round() as u32;
+    let (kernel, reach, sweeps) = glass_parts(dose);
     let mut out = blur_rows(image, &kernel, Border::Edge);
     if reach > 0 {
         (0..sweeps).for_each(|sweep| shuffle(&mut out, sweep, reach, dose.seed));
     }
     blur_rows(&out, &kernel, Border::Edge)
+}
+
+/// The blur, how far a pixel is moved and how often.
+pub(crate) fn glass_parts(dose: &Dose) -> (Kernel, u32, u32) {
+    let s = dose.severity;
+    let kernel = Kernel::gaussian(s.constant(0., [0.7, 0.9, 1., 1.1, 1.5]) * dose.pixel, 4.);
+    let reach = (s.constant(0., [1., 2., 2., 3., 4.]) * dose.pixel).round() as u32;
+    let sweeps = s.constant(0., [2., 1., 3., 2., 2.]).round() as u32;
+    (kernel, reach, sweeps)
 }
 
 /// One sweep from the bottom right: each pixel takes the value of one up to `reach` above or left and
@@ -35,7 +41,7 @@ fn shuffle(image: &mut RgbImage, sweep: u32, reach: u32, seed: u64) {
     let (w, h) = image.dimensions();
     let stride = 3 * w as usize;
     let key = Key::new(seed, GLASS.name);
-    let move_by = |bits: u32| (bits as u64 * u64::from(2 * reach) >> 16) as usize;
+    let move_by = |bits: u32| ((bits as u64 * u64::from(2 * reach)) >> 16) as usize;
     let data: &mut [u8] = image;
     for y in (reach + 1..=h.saturating_sub(reach)).rev() {
         let row = key.row(y + sweep * h);

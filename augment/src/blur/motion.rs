@@ -1,5 +1,6 @@
 //! A camera in motion: copies of the picture along a line, later ones fainter.
 
+use crate::Dose;
 use crate::entry::Entry;
 use crate::fast::{byte, wide};
 use crate::random::Key;
@@ -10,13 +11,16 @@ pub(crate) const MOTION: Entry = Entry {
     name: "motion_blur",
     summary: "a camera in motion: a one-sided streak of 21 to 41 pixels within 45 degrees of level (ImageNet-C)",
     random: true,
-    render: |image, dose| {
-        let radius = dose.severity.constant(0., [10., 15., 15., 15., 20.]);
-        let sigma = dose.severity.constant(0., [3., 5., 8., 12., 15.]);
-        let angle = Key::new(dose.seed, MOTION.name).between(0, -45., 45.);
-        motion(image, &Streak::new(radius, sigma, angle, dose.pixel))
-    },
+    render: |image, dose| motion(image, &motion_streak(dose)),
 };
+
+/// The camera's.
+pub(crate) fn motion_streak(dose: &Dose) -> Streak {
+    let radius = dose.severity.constant(0., [10., 15., 15., 15., 20.]);
+    let sigma = dose.severity.constant(0., [3., 5., 8., 12., 15.]);
+    let angle = Key::new(dose.seed, MOTION.name).between(0, -45., 45.);
+    Streak::new(radius, sigma, angle, dose.pixel)
+}
 
 /// The taps of a streak: how far right and down each copy is moved, and its weight.
 pub(crate) struct Streak(Vec<(i64, i64, f32)>);
@@ -45,9 +49,7 @@ impl Streak {
     pub(crate) fn plane(&self, plane: &[f32], w: usize) -> Vec<f32> {
         let taps = self.within(w, plane.len() / w);
         let mut out = vec![0.; plane.len()];
-        out.par_chunks_mut(w)
-            .enumerate()
-            .for_each(|(y, to)| wide(|| streak_row::<f32, 1>(plane, y, taps, to)));
+        out.par_chunks_mut(w).enumerate().for_each(|(y, to)| wide!(streak_row::<f32, 1>(plane, y, taps, to)));
         out
     }
 }
@@ -59,7 +61,7 @@ fn motion(image: &RgbImage, streak: &Streak) -> RgbImage {
     out.par_chunks_mut(stride).enumerate().for_each_init(
         || vec![0.; stride],
         |sum, (y, to)| {
-            wide(|| {
+            wide!({
                 sum.fill(0.);
                 streak_row::<u8, 3>(image.as_raw(), y, taps, sum);
                 to.iter_mut().zip(sum.iter()).for_each(|(t, s)| *t = byte(s + 0.002));

@@ -2,7 +2,7 @@
 
 use crate::Dose;
 use crate::entry::Entry;
-use crate::fast::{byte, wide};
+use crate::fast::{byte, made, wide};
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -10,11 +10,11 @@ pub(crate) const ZOOM: Entry = Entry {
     name: "zoom_blur",
     summary: "zooming during the exposure, by up to 11 to 31 percent; copies are cut at top left (imagecorruptions)",
     random: false,
-    render: |image, dose| zoom(image, &factors(dose)),
+    render: |image, dose| zoom(image, &zoom_factors(dose)),
 };
 
 /// The published ranges `arange(1, end, step)`, with numpy's surplus last value at level 1.
-fn factors(dose: &Dose) -> Vec<f64> {
+pub(crate) fn zoom_factors(dose: &Dose) -> Vec<f64> {
     // To six decimals, or f32's 0.02 would tip a ceiling over.
     let decimal = |x: f32| (f64::from(x) * 1e6).round() / 1e6;
     let last = decimal(dose.severity.constant(0., [0.11, 0.15, 0.2, 0.24, 0.3]));
@@ -61,7 +61,7 @@ fn zoom(image: &RgbImage, factors: &[f64]) -> RgbImage {
     let space = || (vec![[0f32; 4]; w], vec![[0f32; 4]; w]);
     out.par_chunks_mut(stride).enumerate().for_each_init(space, |(row, sum), (y, to)| {
         let source = |y: usize| &image.as_raw()[y * stride..][..stride];
-        wide(|| {
+        wide!({
             // The picture itself and its copy at zoom 1, which the published range begins with.
             for (s, p) in sum.iter_mut().zip(source(y).as_chunks::<3>().0) {
                 *s = [2. * f32::from(p[0]), 2. * f32::from(p[1]), 2. * f32::from(p[2]), 0.];
@@ -73,7 +73,7 @@ fn zoom(image: &RgbImage, factors: &[f64]) -> RgbImage {
             }
             let scale = 1. / (factors.len() + 1) as f32;
             for (t, s) in to.as_chunks_mut::<3>().0.iter_mut().zip(sum.iter()) {
-                *t = std::array::from_fn(|c| byte(s[c] * scale + 0.002));
+                *t = made(|c| byte(s[c] * scale + 0.002));
             }
         });
     });

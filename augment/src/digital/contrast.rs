@@ -2,7 +2,7 @@
 
 use crate::Dose;
 use crate::entry::Entry;
-use crate::fast::{byte, lookup};
+use crate::fast::{byte, lookup, made};
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -13,8 +13,13 @@ pub(crate) const CONTRAST: Entry = Entry {
     render: contrast,
 };
 
+/// How much of it is kept.
+pub(crate) fn contrast_kept(dose: &Dose) -> f32 {
+    dose.severity.constant(1., [0.4, 0.3, 0.2, 0.1, 0.05])
+}
+
 fn contrast(image: &RgbImage, dose: &Dose) -> RgbImage {
-    let keep = f64::from(dose.severity.constant(1., [0.4, 0.3, 0.2, 0.1, 0.05]));
+    let keep = f64::from(contrast_kept(dose));
     let means = means(image);
     let grey = |c: usize, v: usize| ((v as f64 - means[c]) * keep + means[c] + 1e-4) as f32;
     lookup(image, &std::array::from_fn(|c| std::array::from_fn(|v| byte(grey(c, v)))))
@@ -23,7 +28,7 @@ fn contrast(image: &RgbImage, dose: &Dose) -> RgbImage {
 /// The mean grey value of each channel. Integer sums, so that no order of addition shows.
 fn means(image: &RgbImage) -> [f64; 3] {
     let sum = |row: &[u8]| {
-        let add = |s: [u32; 3], p: &[u8; 3]| std::array::from_fn(|c| s[c] + u32::from(p[c]));
+        let add = |s: [u32; 3], p: &[u8; 3]| made(|c| s[c] + u32::from(p[c]));
         row.as_chunks::<3>().0.iter().fold([0u32; 3], add).map(u64::from)
     };
     let add = |a: [u64; 3], b: [u64; 3]| std::array::from_fn(|c| a[c] + b[c]);

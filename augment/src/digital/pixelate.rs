@@ -1,5 +1,6 @@
 //! Large pixels.
 
+use crate::Dose;
 use crate::entry::Entry;
 use crate::fast::rows;
 use crate::filter::box_reduce;
@@ -10,11 +11,17 @@ pub(crate) const PIXELATE: Entry = Entry {
     summary: "shrunk to 0.6 to 0.25 by Pillow's box filter, enlarged by the nearest pixel (imagecorruptions)",
     random: false,
     render: |image, dose| {
-        let keep = dose.severity.constant(1., [0.6, 0.5, 0.4, 0.3, 0.25]);
-        let side = |n: u32| shrunk(n, f64::from(keep) / f64::from(dose.pixel));
+        let keep = pixels_kept(dose);
+        let side = |n: u32| shrunk(n, keep);
         enlarge_nearest(&box_reduce(image, side(image.width()), side(image.height())), image.dimensions())
     },
 };
+
+/// How many of a side's pixels are left, as a share.
+pub(crate) fn pixels_kept(dose: &Dose) -> f64 {
+    let keep = dose.severity.constant(1., [0.6, 0.5, 0.4, 0.3, 0.25]);
+    f64::from(keep) / f64::from(dose.pixel)
+}
 
 /// `n` times `keep` cut to a whole number, at least 1.
 pub(crate) fn shrunk(n: u32, keep: f64) -> u32 {
@@ -26,7 +33,7 @@ pub(crate) fn shrunk(n: u32, keep: f64) -> u32 {
 pub(crate) fn enlarge_nearest(small: &RgbImage, (w, h): (u32, u32)) -> RgbImage {
     let stride = 3 * small.width() as usize;
     let (columns, lines) = (nearest(small.width(), w), nearest(small.height(), h));
-    rows(&RgbImage::new(w, h), |y, _, to| {
+    rows!(&RgbImage::new(w, h), |y, _, to| {
         let row = small.as_raw()[lines[y as usize] * stride..][..stride].as_chunks::<3>().0;
         for (t, &x) in to.as_chunks_mut::<3>().0.iter_mut().zip(&columns) {
             *t = row[x];
@@ -35,7 +42,7 @@ pub(crate) fn enlarge_nearest(small: &RgbImage, (w, h): (u32, u32)) -> RgbImage 
 }
 
 /// Which of `from` pixels stands at each of `to` places.
-fn nearest(from: u32, to: u32) -> Vec<usize> {
+pub(crate) fn nearest(from: u32, to: u32) -> Vec<usize> {
     let step = f64::from(from) / f64::from(to);
     // Pillow adds the step up, and its rounding decides where a centre falls between two pixels.
     let places = std::iter::successors(Some(0.5 * step), |place| Some(place + step));

@@ -9,5 +9,5 @@ mod separable;
 pub(crate) use border::Border;
 pub(crate) use distance::distance_to_set;
 pub(crate) use edges::canny;
-pub(crate) use reduce::box_reduce;
+pub(crate) use reduce::{box_reduce, reduce_taps};
 pub(crate) use separable::{Kernel, blur_plane, blur_rows, filter_row};

@@ -16,7 +16,7 @@ pub(crate) fn box_reduce(image: &RgbImage, w: u32, h: u32) -> RgbImage {
     let columns = taps(image.width(), w);
     let lines = taps(image.height(), h);
     let stride = 3 * image.width() as usize;
-    rows(&RgbImage::new(w, h), |y, _, to| {
+    rows!(&RgbImage::new(w, h), |y, _, to| {
         let line = &lines[y as usize];
         let mut sum = vec![1u32 << 21; to.len()];
         for y in line.first..line.first + line.count {
@@ -39,6 +39,11 @@ fn across(pixels: &[u8], weight: u32) -> [u32; 3] {
         (0..3).for_each(|c| sum[c] += u32::from(p[c]));
     }
     sum.map(|s| (s * weight + (1 << 21)) >> 22)
+}
+
+/// The first source pixel, the count and the weight for each target pixel, as a kernel on a device has them.
+pub(crate) fn reduce_taps(from: u32, to: u32) -> Vec<[i32; 3]> {
+    taps(from, to).iter().map(|t| [t.first as i32, t.count as i32, t.weight as i32]).collect()
 }
 
 /// A tap is in when its centre is within half a target pixel; all that are in weigh the same.

@@ -104,7 +104,7 @@ pub(crate) fn blur_rows(image: &RgbImage, kernel: &Kernel, border: Border) -> Rg
     let stride = 3 * image.width() as usize;
     let space = || (Vec::new(), vec![0.; stride]);
     out.par_chunks_mut(stride).enumerate().for_each_init(space, |(pad, sum), (y, to)| {
-        wide(|| {
+        wide!({
             filter_row::<u8, 3>(image.as_raw(), y, (kernel, kernel), border, pad, sum);
             for (t, s) in to.iter_mut().zip(sum.iter()) {
                 // A hair up, or a sum of weights a rounding below one would cut a whole level off.
@@ -119,7 +119,7 @@ pub(crate) fn blur_rows(image: &RgbImage, kernel: &Kernel, border: Border) -> Rg
 pub(crate) fn blur_plane(plane: &[f32], w: usize, kernels: (&Kernel, &Kernel), border: Border) -> Vec<f32> {
     let mut out = vec![0.; plane.len()];
     out.par_chunks_mut(w).enumerate().for_each_init(Vec::new, |pad, (y, to)| {
-        wide(|| filter_row::<f32, 1>(plane, y, kernels, border, pad, to));
+        wide!(filter_row::<f32, 1>(plane, y, kernels, border, pad, to));
     });
     out
 }

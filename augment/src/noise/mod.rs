@@ -9,14 +9,14 @@ use image::RgbImage;
 
 mod shot;
 
-pub(crate) use shot::SHOT;
+pub(crate) use shot::{Counts, SHOT};
 
 pub(crate) const GAUSSIAN: Entry = Entry {
     name: "gaussian_noise",
     summary: "sensor noise in low light: a normal deviate added to each channel (ImageNet-C)",
     random: true,
     render: |image, dose| {
-        let sigma = 255. * dose.severity.constant(0., [0.08, 0.12, 0.18, 0.26, 0.38]);
+        let sigma = gaussian_sigma(dose);
         normal(image, dose, GAUSSIAN.name, |v, n| v + sigma * n)
     },
 };
@@ -26,7 +26,7 @@ pub(crate) const SPECKLE: Entry = Entry {
     summary: "noise in proportion to the light: each channel times one plus a normal (ImageNet-C, validation set)",
     random: true,
     render: |image, dose| {
-        let sigma = dose.severity.constant(0., [0.15, 0.2, 0.35, 0.45, 0.6]);
+        let sigma = speckle_sigma(dose);
         normal(image, dose, SPECKLE.name, |v, n| v + v * (sigma * n))
     },
 };
@@ -38,6 +38,21 @@ pub(crate) const IMPULSE: Entry = Entry {
     render: impulse,
 };
 
+/// In greys.
+pub(crate) fn gaussian_sigma(dose: &Dose) -> f32 {
+    255. * dose.severity.constant(0., [0.08, 0.12, 0.18, 0.26, 0.38])
+}
+
+pub(crate) fn speckle_sigma(dose: &Dose) -> f32 {
+    dose.severity.constant(0., [0.15, 0.2, 0.35, 0.45, 0.6])
+}
+
+/// Of 2^31 draws, how many hit.
+pub(crate) fn impulse_below(dose: &Dose) -> u32 {
+    let share = dose.severity.constant(0., [0.03, 0.06, 0.09, 0.17, 0.27]);
+    (f64::from(share) * f64::from(1u32 << 31)) as u32
+}
+
 /// Each element as `f(value, standard normal)`, all on the 0..255 scale.
 pub(crate) fn normal(
     image: &RgbImage,
@@ -46,7 +61,7 @@ pub(crate) fn normal(
     f: impl Fn(f32, f32) -> f32 + Sync,
 ) -> RgbImage {
     let (key, grain) = (Key::new(dose.seed, purpose), Grain(dose.pixel));
-    rows(image, |y, from, to| {
+    rows!(image, |y, from, to| {
         let mut n = vec![0.; from.len()];
         key.row(grain.cell(y)).normals(&mut n);
         grain.spread(&mut n);
@@ -57,11 +72,10 @@ pub(crate) fn normal(
 }
 
 fn impulse(image: &RgbImage, dose: &Dose) -> RgbImage {
-    let share = dose.severity.constant(0., [0.03, 0.06, 0.09, 0.17, 0.27]);
     let (key, grain) = (Key::new(dose.seed, IMPULSE.name), Grain(dose.pixel));
     // Of 32 bits the upper 31 choose whether, the last one chooses salt or pepper.
-    let below = (f64::from(share) * f64::from(1u32 << 31)) as u32;
-    rows(image, |y, from, to| {
+    let below = impulse_below(dose);
+    rows!(image, |y, from, to| {
         let row = key.row(grain.cell(y));
         if grain.0 <= 1. {
             for (i, (t, v)) in to.iter_mut().zip(from).enumerate() {

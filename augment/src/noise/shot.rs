@@ -15,12 +15,9 @@ pub(crate) const SHOT: Entry = Entry {
 };
 
 fn shot(image: &RgbImage, dose: &Dose) -> RgbImage {
-    // Photons at white; the identity would need infinitely many, so below level 1 the noise's variance is
-    // interpolated and not the count.
-    let photons = 1. / dose.severity.constant(0., [60., 25., 12., 5., 3.].map(f32::recip));
-    let counts = Counts::new(f64::from(photons));
+    let counts = Counts::of(dose);
     let (key, grain) = (Key::new(dose.seed, SHOT.name), Grain(dose.pixel));
-    rows(image, |y, from, to| {
+    rows!(image, |y, from, to| {
         let row = key.row(grain.cell(y));
         for (i, (t, v)) in to.iter_mut().zip(from).enumerate() {
             let column = if grain.0 <= 1. { i as u32 } else { 3 * grain.cell(i as u32 / 3) + i as u32 % 3 };
@@ -30,17 +27,24 @@ fn shot(image: &RgbImage, dose: &Dose) -> RgbImage {
 }
 
 /// For each grey value: the sorted distribution function of its count, and where to begin the search in it.
-struct Counts {
+pub(crate) struct Counts {
     /// `cumulative[start[v] + k]` = 2^32 P(count <= k), the last one saturated.
-    cumulative: Vec<u32>,
+    pub(crate) cumulative: Vec<u32>,
     /// For each grey value and upper byte of the draw, the first count that can be the answer (as a place in
     /// `cumulative`).
-    guide: Vec<u32>,
+    pub(crate) guide: Vec<u32>,
     /// The grey value of each place in `cumulative`.
-    grey: Vec<u8>,
+    pub(crate) grey: Vec<u8>,
 }
 
 impl Counts {
+    pub(crate) fn of(dose: &Dose) -> Self {
+        // Photons at white; the identity would need infinitely many, so below level 1 the noise's variance is
+        // interpolated and not the count.
+        let photons = 1. / dose.severity.constant(0., [60., 25., 12., 5., 3.].map(f32::recip));
+        Self::new(f64::from(photons))
+    }
+
     fn new(photons: f64) -> Self {
         let mut counts =
             Self { cumulative: Vec::new(), guide: Vec::with_capacity(1 << 16), grey: Vec::new() };

@@ -2,7 +2,7 @@
 
 use super::plate::plates;
 use crate::entry::Entry;
-use crate::fast::{byte, wide};
+use crate::fast::{byte, made, wide};
 use crate::random::Key;
 use crate::{Corruption, Dose};
 use image::RgbImage;
@@ -48,9 +48,9 @@ impl Corruption for Frost {
 }
 
 /// The four source pixels of a target pixel along one side, and their weights.
-struct Cubic {
-    at: [usize; 4],
-    weight: [f32; 4],
+pub(crate) struct Cubic {
+    pub(crate) at: [usize; 4],
+    pub(crate) weight: [f32; 4],
 }
 
 /// `count` places from `start` on of a side of `from` pixels enlarged to `to`: OpenCV's `INTER_CUBIC`.
@@ -66,31 +66,51 @@ fn cubic(from: u32, to: u32, start: u32, count: u32) -> Vec<Cubic> {
     (0..count).map(place).collect()
 }
 
+/// A plate, laid out for a picture.
+pub(crate) struct FrostParts<'a> {
+    pub(crate) plate: &'a RgbImage,
+    /// How much is kept of the picture and added of the plate.
+    pub(crate) keep: f32,
+    pub(crate) add: f32,
+    pub(crate) columns: Vec<Cubic>,
+    pub(crate) lines: Vec<Cubic>,
+}
+
+impl<'a> FrostParts<'a> {
+    pub(crate) fn of(dose: &Dose, (w, h): (usize, usize), plates: &'a [RgbImage]) -> Self {
+        let (key, w, h) = (Key::new(dose.seed, FROST.name), w as u32, h as u32);
+        let plate = &plates[key.pick(0, plates.len() as u32) as usize];
+        let ratio = |a: u32, b: u32| f64::from(a) / f64::from(b);
+        let cover =
+            ratio(w, plate.width()).max(ratio(h, plate.height())).max(f64::from(dose.pixel).max(1.)) * 1.1;
+        let grown = |n: u32| (f64::from(n) * cover).ceil() as u32;
+        let (wide_to, high_to) = (grown(plate.width()), grown(plate.height()));
+        Self {
+            plate,
+            keep: dose.severity.constant(1., [1., 0.8, 0.7, 0.65, 0.6]),
+            add: dose.severity.constant(0., [0.4, 0.6, 0.7, 0.7, 0.75]),
+            columns: cubic(plate.width(), wide_to, key.pick(1, wide_to - w), w),
+            lines: cubic(plate.height(), high_to, key.pick(2, high_to - h), h),
+        }
+    }
+}
+
 fn frost(image: &RgbImage, dose: &Dose, plates: &[RgbImage]) -> RgbImage {
-    let keep = dose.severity.constant(1., [1., 0.8, 0.7, 0.65, 0.6]);
-    let add = dose.severity.constant(0., [0.4, 0.6, 0.7, 0.7, 0.75]);
-    let key = Key::new(dose.seed, FROST.name);
-    let plate = &plates[key.pick(0, plates.len() as u32) as usize];
     let (w, h) = image.dimensions();
-    let ratio = |a: u32, b: u32| f64::from(a) / f64::from(b);
-    let cover =
-        ratio(w, plate.width()).max(ratio(h, plate.height())).max(1.).max(f64::from(dose.pixel)) * 1.1;
-    let grown = |n: u32| (f64::from(n) * cover).ceil() as u32;
-    let (wide_to, high_to) = (grown(plate.width()), grown(plate.height()));
-    let columns = cubic(plate.width(), wide_to, key.pick(1, wide_to - w), w);
-    let lines = cubic(plate.height(), high_to, key.pick(2, high_to - h), h);
+    let FrostParts { plate, keep, add, columns, lines } =
+        FrostParts::of(dose, (w as usize, h as usize), plates);
     let (stride, plate_stride) = (3 * w as usize, 3 * plate.width() as usize);
     let mut out = RgbImage::new(w, h);
     let space = || vec![[0f32; 4]; plate.width() as usize];
     out.par_chunks_mut(stride).zip(image.par_chunks(stride)).zip(&lines).for_each_init(
         space,
         |row, ((to, from), line)| {
-            wide(|| {
+            wide!({
                 across_lines(plate.as_raw(), plate_stride, line, row);
                 let pixels = to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0);
                 for ((t, f), column) in pixels.zip(&columns) {
                     let ice = along_row(row, column);
-                    *t = std::array::from_fn(|c| byte(keep * f32::from(f[c]) + add * ice[c].clamp(0., 255.)));
+                    *t = made(|c| byte(keep * f32::from(f[c]) + add * ice[c].clamp(0., 255.)));
                 }
             });
         },

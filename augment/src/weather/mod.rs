@@ -1,7 +1,8 @@
 //! What weather and light do.
 
+use crate::Dose;
 use crate::entry::Entry;
-use crate::fast::{byte, rows};
+use crate::fast::{byte, each, rows};
 
 mod fog;
 mod frost;
@@ -10,11 +11,12 @@ mod plate;
 mod snow;
 mod spatter;
 
-pub(crate) use fog::FOG;
-pub(crate) use frost::FROST;
+pub(crate) use fog::{FOG, fog_parts};
 pub use frost::Frost;
-pub(crate) use plasma::plasma;
-pub(crate) use snow::SNOW;
+pub(crate) use frost::{FROST, FrostParts};
+pub(crate) use plasma::{plasma, plasma_levels};
+pub(crate) use plate::plates;
+pub(crate) use snow::{Flakes, SNOW};
 pub(crate) use spatter::SPATTER;
 
 /// The value of HSV raised. With hue and saturation held, every channel is multiplied by the same ratio of the
@@ -24,15 +26,20 @@ pub(crate) const BRIGHTNESS: Entry = Entry {
     summary: "daylight: the value of HSV raised by 0.1 to 0.5 (ImageNet-C)",
     random: false,
     render: |image, dose| {
-        let plus = 255. * dose.severity.constant(0., [0.1, 0.2, 0.3, 0.4, 0.5]);
-        rows(image, |_, from, to| {
+        let plus = brightness_added(dose);
+        rows!(image, |_, from, to| {
             for (t, f) in to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0) {
                 let value = f32::from(f[0].max(f[1]).max(f[2]));
                 let raised = (value + plus).min(255.);
                 // Black has no hue: it turns grey.
                 let (ratio, grey) = if value > 0. { (raised / value, 0.) } else { (0., raised) };
-                *t = f.map(|c| byte(f32::from(c) * ratio + grey + 0.001));
+                *t = each(*f, |c| byte(f32::from(c) * ratio + grey + 0.001));
             }
         })
     },
 };
+
+/// In greys.
+pub(crate) fn brightness_added(dose: &Dose) -> f32 {
+    255. * dose.severity.constant(0., [0.1, 0.2, 0.3, 0.4, 0.5])
+}

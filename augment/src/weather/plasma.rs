@@ -10,13 +10,31 @@ use rayon::prelude::*;
 /// last, so that rows are contiguous and every row can be made by another thread.
 pub(crate) fn plasma(side: usize, decay: f32, key: Key) -> Vec<f32> {
     let mut grid = vec![0.];
-    let (mut n, mut wibble, mut level) = (1, 100., 0);
-    while n < side {
-        grid = finer(&grid, n, wibble * wibble, |row| key.row(level << 24 | row));
-        (n, wibble, level) = (2 * n, wibble / decay, level + 1);
+    for level in plasma_levels(side, decay) {
+        grid = finer(&grid, level.cells, level.rough, |row| key.row(level.draws | row));
     }
     stretch(&mut grid);
     grid
+}
+
+/// One doubling of the grid.
+pub(crate) struct Level {
+    /// Rows of the grid that is doubled.
+    pub(crate) cells: usize,
+    /// How far a draw goes either way.
+    pub(crate) rough: f32,
+    /// The first row of its random numbers.
+    pub(crate) draws: u32,
+}
+
+/// From one place up to `side`.
+pub(crate) fn plasma_levels(side: usize, decay: f32) -> impl Iterator<Item = Level> {
+    let mut wibble = 100.;
+    (0..side.trailing_zeros()).map(move |level| {
+        let rough = wibble * wibble;
+        wibble /= decay;
+        Level { cells: 1 << level, rough, draws: level << 24 }
+    })
 }
 
 /// The grid of `2n` x `2n` from that of `n` x `n`: middles of squares first, then the middles of the diamonds that

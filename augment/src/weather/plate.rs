@@ -75,7 +75,8 @@ fn needles(key: Key, length: f32) -> Vec<f32> {
     for stem in 0..stems as u32 {
         let draw = |i: u32, low: f32, high: f32| key.between(8 * stem + i, low, high);
         let (x, y) = (draw(0, 0., WIDTH as f32), draw(1, 0., HEIGHT as f32));
-        let (angle, long, light) = (draw(2, 0., 6.283), draw(3, 0.4, 1.3) * length, draw(4, 0.3, 1.));
+        let (angle, long, light) =
+            (draw(2, 0., std::f32::consts::TAU), draw(3, 0.4, 1.3) * length, draw(4, 0.3, 1.));
         let at = |along: f32| (x + along * angle.cos(), y + along * angle.sin());
         line(&mut plane, at(0.), at(long), light);
         let barbs = (long / 4.) as u32;

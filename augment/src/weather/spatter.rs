@@ -2,7 +2,7 @@
 
 use crate::Dose;
 use crate::entry::Entry;
-use crate::fast::{byte, rows, wide};
+use crate::fast::{byte, made, rows, wide};
 use crate::filter::{Border, Kernel, blur_plane, canny, distance_to_set};
 use crate::random::Key;
 use image::RgbImage;
@@ -28,10 +28,10 @@ fn spatter(image: &RgbImage, dose: &Dose) -> RgbImage {
         let liquid = liquid(image, dose, [0.65, 0.3, s.constant(4., [4., 3., 2., 2., 2.])]);
         let strength = s.constant(0., [0.6, 0.6, 0.5, 0.5, 0.5]);
         let wet = water(&liquid, w, cut, strength);
-        return rows(image, |y, from, to| {
+        return rows!(image, |y, from, to| {
             let wet = &wet[y as usize * w..];
             for ((t, f), m) in to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0).zip(wet) {
-                *t = std::array::from_fn(|c| byte(f32::from(f[c]) + m * WATER[c] + 0.001));
+                *t = made(|c| byte(f32::from(f[c]) + m * WATER[c] + 0.001));
             }
         });
     }
@@ -41,11 +41,11 @@ fn spatter(image: &RgbImage, dose: &Dose) -> RgbImage {
     mud.par_iter_mut().for_each(|v| *v = f32::from(u8::from(*v > 0.65)));
     let soft = Kernel::gaussian(1.5 * dose.pixel, 4.);
     let mud = blur_plane(&mud, w, (&soft, &soft), Border::Edge);
-    rows(image, |y, from, to| {
+    rows!(image, |y, from, to| {
         let mud = &mud[y as usize * w..];
         for ((t, f), m) in to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0).zip(mud) {
             let m = if *m < 0.8 { 0. } else { *m };
-            *t = std::array::from_fn(|c| byte(f32::from(f[c]) * (1. - m) + MUD[c] * m + 0.001));
+            *t = made(|c| byte(f32::from(f[c]) * (1. - m) + MUD[c] * m + 0.001));
         }
     })
 }
@@ -56,7 +56,7 @@ fn liquid(image: &RgbImage, dose: &Dose, [loc, scale, sigma]: [f32; 3]) -> Vec<f
     let key = Key::new(dose.seed, SPATTER.name);
     let mut plane = vec![0.; w * image.height() as usize];
     plane.par_chunks_mut(w).enumerate().for_each(|(y, to)| {
-        wide(|| {
+        wide!({
             key.row(y as u32).normals(to);
             to.iter_mut().for_each(|v| *v = loc + scale * *v);
         });

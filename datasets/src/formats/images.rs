@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use zip::ZipArchive;
 
 /// An image in an archive may unpack to this many bytes.
-const MAX_BYTES: u64 = 512 << 20;
+const MAX_BYTES: u64 = 128 << 20;
 /// A row may have this many images.
 const MAX_IMAGES: usize = 256;
 /// Endings by which a file of a WebDataset sample is an image.

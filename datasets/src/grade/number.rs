@@ -78,7 +78,7 @@ fn tokens(text: &str) -> impl Iterator<Item = Token> {
 fn scan(bytes: &[u8], at: usize) -> Option<usize> {
     let digit = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_digit);
     let mut end = at + usize::from(matches!(bytes[at], b'-' | b'+'));
-    if !digit(end) && !(bytes.get(end) == Some(&b'.') && digit(end + 1)) {
+    if !(digit(end) || bytes.get(end) == Some(&b'.') && digit(end + 1)) {
         return None;
     }
     while digit(end) || (bytes.get(end) == Some(&b',') && (1..4).all(|k| digit(end + k)) && !digit(end + 4)) {

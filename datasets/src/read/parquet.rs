@@ -22,6 +22,8 @@ use std::sync::Arc;
 const WINDOW: u64 = 16 << 20;
 /// A row group may claim to unpack to this many bytes.
 const MAX_GROUP: u64 = 4 << 30;
+/// A row group may claim this many rows; sums of claims then never overflow.
+const MAX_ROWS: u64 = 1 << 40;
 /// A file may hold this many columns.
 const MAX_COLUMNS: usize = 10_000;
 
@@ -81,10 +83,10 @@ impl<R: ChunkReader + 'static> Groups<R> {
         let meta = self.reader.metadata().row_group(index);
         let claimed = u64::try_from(meta.total_byte_size()).unwrap_or(u64::MAX);
         if claimed > MAX_GROUP {
-            return Err(format!("row group {index} claims {claimed} bytes, the limit is {MAX_GROUP}"));
+            return Err(format!("claims {claimed} bytes, the limit is {MAX_GROUP}"));
         }
         for column in meta.columns() {
-            let (start, size) = column.byte_range();
+            let (start, size) = guard(|| Ok(column.byte_range()))?;
             if start.saturating_add(size) > self.length {
                 let end = start.saturating_add(size);
                 return Err(format!(
@@ -106,13 +108,14 @@ impl<R: ChunkReader + 'static> Groups<R> {
     fn advance(&mut self) -> Option<RawRow> {
         let index = self.next_group;
         self.next_group += 1;
-        let total = u64::try_from(self.reader.metadata().row_group(index).num_rows()).unwrap_or(0);
+        let claimed = u64::try_from(self.reader.metadata().row_group(index).num_rows()).unwrap_or(0);
+        let total = claimed.min(MAX_ROWS);
         match self.start(index, None) {
             Ok(rows) => {
                 self.open = Some(Group { index, rows, done: 0, total, one_by_one: false });
                 None
             }
-            Err(reason) => self.give_up(total, &reason),
+            Err(reason) => self.give_up(total, &format!("row group {index}: {reason}")),
         }
     }
 

@@ -109,10 +109,8 @@ fn cells(row: &str, shared: &[String]) -> std::result::Result<Vec<Value>, String
 
 /// The zero-based column of `AB12`.
 fn column(reference: &str) -> Option<usize> {
-    let letters = reference.bytes().take_while(u8::is_ascii_uppercase);
-    letters
-        .fold(Some(0usize), |n, b| n?.checked_mul(26)?.checked_add(usize::from(b - b'A') + 1))?
-        .checked_sub(1)
+    let mut letters = reference.bytes().take_while(u8::is_ascii_uppercase);
+    letters.try_fold(0usize, |n, b| n.checked_mul(26)?.checked_add(usize::from(b - b'A') + 1))?.checked_sub(1)
 }
 
 fn value(cell: &str, shared: &[String]) -> std::result::Result<Value, String> {

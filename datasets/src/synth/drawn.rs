@@ -10,6 +10,9 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What is drawn, what is asked of it, and what is noted beside it.
+type Drawing = (Arc<RgbImage>, Vec<Question>, Map<String, Value>);
+
 /// Pictures kept, so that the questions about one are not paid for by drawing it again.
 const RECENT: usize = 16;
 
@@ -59,7 +62,7 @@ pub(crate) trait Drawn: Send + Sync + Debug {
     fn chance() -> Chance;
 }
 
-type Recent = Vec<((Split, usize), Arc<(Arc<RgbImage>, Vec<Question>, Map<String, Value>)>)>;
+type Recent = Vec<((Split, usize), Arc<Drawing>)>;
 
 /// The task that `D` decides.
 #[derive(Debug)]
@@ -83,7 +86,7 @@ pub(crate) fn open<D: Drawn + 'static>(options: &OpenOptions) -> Result<Box<dyn 
 }
 
 impl<D: Drawn> Synthetic<D> {
-    fn picture(&self, split: Split, index: usize) -> Arc<(Arc<RgbImage>, Vec<Question>, Map<String, Value>)> {
+    fn picture(&self, split: Split, index: usize) -> Arc<Drawing> {
         let key = (split, index);
         let lock = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, found)) = lock().iter().find(|(k, _)| *k == key) {

@@ -76,7 +76,10 @@ impl Drawn for Charts {
         };
         let named: Map<_, _> = LABELS.iter().zip(&values).map(|(l, v)| ((*l).to_owned(), json!(v))).collect();
         let kind = if bars { "bar" } else { "line" };
-        let meta = Map::from_iter([("values".to_owned(), named.into()), ("kind".to_owned(), kind.into())]);
+        let points: Vec<_> =
+            values.iter().enumerate().map(|(k, &v)| json!([frame.x(k), frame.y(v)])).collect();
+        let meta = [("values", named.into()), ("kind", kind.into()), ("points", points.into())];
+        let meta = meta.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         Picture { image, questions: ask(rng, &values), meta }
     }
 

@@ -1,5 +1,7 @@
 //! The steps from a picture to patches under one directory's settings.
 
+use std::borrow::Cow;
+
 use image::RgbImage;
 
 use super::smart_resize::{MAX_ASPECT, smart_resize};
@@ -43,11 +45,7 @@ impl ImageProcessor {
     /// # Errors
     /// As [`Self::smart_resize`].
     pub fn resize(&self, picture: &RgbImage) -> Result<RgbImage> {
-        let (height, width) = self.smart_resize(picture.height() as usize, picture.width() as usize)?;
-        let side = |length: usize| u32::try_from(length).map_err(|error| error.to_string());
-        side(height)
-            .and_then(|height| resize::bicubic(picture, height, side(width)?))
-            .map_err(|reason| unusable(format!("of {}x{}", picture.width(), picture.height()), reason))
+        self.resized(picture).map(Cow::into_owned)
     }
 
     /// Resizes, normalises and cuts the picture.
@@ -55,6 +53,14 @@ impl ImageProcessor {
     /// # Errors
     /// As [`Self::smart_resize`].
     pub fn patches(&self, picture: &RgbImage) -> Result<Patches> {
-        Ok(patches::cut(self, &self.resize(picture)?))
+        self.resized(picture).map(|resized| patches::cut(self, &resized))
+    }
+
+    fn resized<'a>(&self, picture: &'a RgbImage) -> Result<Cow<'a, RgbImage>> {
+        let (height, width) = self.smart_resize(picture.height() as usize, picture.width() as usize)?;
+        let side = |length: usize| u32::try_from(length).map_err(|error| error.to_string());
+        side(height)
+            .and_then(|height| resize::bicubic(picture, height, side(width)?))
+            .map_err(|reason| unusable(format!("of {}x{}", picture.width(), picture.height()), reason))
     }
 }

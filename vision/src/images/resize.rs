@@ -4,6 +4,9 @@
 //! bytes, then the columns, as Pillow before version 13 and torchvision do. One pass over both axes, or the
 //! other order, differs by up to 20 levels at hard edges. A side that keeps its length is left alone.
 
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{
@@ -15,14 +18,16 @@ use rayon::prelude::*;
 /// Pixels below which another thread costs more than it saves.
 const PIXELS_PER_THREAD: usize = 1 << 16;
 
-/// The picture at `height` x `width`; an error text where the library refuses a size.
-pub(super) fn bicubic(picture: &RgbImage, height: u32, width: u32) -> Result<RgbImage, String> {
-    let wide = if picture.width() == width { None } else { Some(pass(picture, picture.height(), width)?) };
-    let source = wide.as_ref().unwrap_or(picture);
-    if source.height() == height {
-        return Ok(wide.unwrap_or_else(|| picture.clone()));
+/// The picture at `height` x `width`, itself where it has that size; an error text where the library refuses
+/// a size.
+pub(super) fn bicubic(picture: &RgbImage, height: u32, width: u32) -> Result<Cow<'_, RgbImage>, String> {
+    let mut resized = Cow::Borrowed(picture);
+    for (high, wide) in [(picture.height(), width), (height, width)] {
+        if resized.dimensions() != (wide, high) {
+            resized = Cow::Owned(pass(&resized, high, wide)?);
+        }
     }
-    pass(source, height, width)
+    Ok(resized)
 }
 
 /// One pass: only one side may differ.
@@ -38,13 +43,14 @@ fn pass(picture: &RgbImage, height: u32, width: u32) -> Result<RgbImage, String>
 
 /// Runs the pass in strips along the axis that does not change, so that strips are independent.
 fn split(source: &TypedImageRef<'_, U8x3>, target: &mut TypedImage<'_, U8x3>) -> Result<(), ResizeError> {
-    use std::num::NonZeroU32 as N;
     let pixels = source.width().max(target.width()) as usize * source.height().max(target.height()) as usize;
     let parts = (pixels / PIXELS_PER_THREAD).clamp(1, rayon::current_num_threads());
     let by_rows = source.height() == target.height();
     let kept = if by_rows { target.height() } else { target.width() };
     let parts = u32::try_from(parts).unwrap_or(1).min(kept);
-    let (Some(kept), Some(parts)) = (N::new(kept), N::new(parts).filter(|parts| parts.get() > 1)) else {
+    let (Some(kept), Some(parts)) =
+        (NonZeroU32::new(kept), NonZeroU32::new(parts).filter(|parts| parts.get() > 1))
+    else {
         return one(source, target);
     };
     if by_rows {

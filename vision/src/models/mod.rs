@@ -68,6 +68,9 @@ pub struct Trace {
     pub positions: Vec<[u32; 3]>,
 }
 
+/// A segment and the images whose tokens it holds.
+type Placed<'a> = (usize, &'a [Arc<Patches>]);
+
 /// The images of a pack, each once, and the rows of their tokens.
 pub(crate) struct Seen {
     pub features: Option<Features>,
@@ -236,7 +239,7 @@ impl VisionLanguageModel {
 
     /// Segments with image tokens, and the images they are of. A shared beginning takes the first images
     /// of its prompts; each prompt's rest takes what is left.
-    fn placed_images<'a>(&self, pack: &'a Pack) -> Result<Vec<(usize, &'a [Arc<Patches>])>> {
+    fn placed_images<'a>(&self, pack: &'a Pack) -> Result<Vec<Placed<'a>>> {
         let merge = self.config.vision.merge_size;
         let mut placed = Vec::new();
         for root in &pack.roots {

@@ -56,13 +56,16 @@ impl Parameter {
     }
 
     /// Published name, shape and values of every piece.
-    pub(crate) fn published(&self) -> Result<Vec<(String, Vec<usize>, Cow<'static, [f32]>)>> {
+    pub(crate) fn published(&self) -> Result<Vec<Published>> {
         let values = self.var().as_tensor().flatten_all()?.to_device(&Device::Cpu)?;
         let values = values.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()?;
         let pieces = self.split(&values);
         Ok(pieces.map(|(name, shape, piece)| (name.into(), shape.into(), Cow::Owned(piece.into()))).collect())
     }
 }
+
+/// Published name, shape and values.
+pub(crate) type Published = (String, Vec<usize>, Cow<'static, [f32]>);
 
 /// Reads weights by their published names and remembers them.
 pub(crate) struct Loader<'a> {

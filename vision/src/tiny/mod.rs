@@ -102,8 +102,8 @@ impl TinySpec<'_> {
         }
     }
 
-    /// The model of the quickstart: a Qwen2.5-VL of 1.3 million parameters that sees images of up to 112x112
-    /// as 16 tokens (and up to 224x224 as 64), with the words of the built-in tasks as tokens.
+    /// The model of the quickstart: a Qwen2.5-VL of 1.3 million parameters that sees an image of 56x56
+    /// as 4 tokens (112x112 as 16, 224x224 as 64), with the words of the built-in tasks as tokens.
     pub fn quickstart() -> TinySpec<'static> {
         TinySpec {
             family: Family::Qwen2_5Vl,
@@ -118,7 +118,7 @@ impl TinySpec<'_> {
             vision_heads: 4,
             vision_intermediate: 192,
             patch_size: 14,
-            min_pixels: 112 * 112,
+            min_pixels: 56 * 56,
             max_pixels: 224 * 224,
             tied: false,
             seed: 0,

@@ -1,5 +1,6 @@
 //! Between RGB and YCbCr, and between full and halved chroma, in libjpeg's fixed point (16 bits of fraction).
 
+use crate::fast::each;
 use image::RgbImage;
 
 const HALF: i32 = 1 << 15;
@@ -35,7 +36,7 @@ pub(super) fn to_planes(image: &RgbImage, unit: usize, luma: &mut [u8], blue: &m
 #[inline(always)]
 fn row_to_planes(row: &[u8], luma: &mut [u8], chroma: &mut [[u8; 2]]) {
     for (p, l) in row.as_chunks::<3>().0.iter().zip(luma.iter_mut()) {
-        let [r, g, b] = p.map(i32::from);
+        let [r, g, b] = each(*p, i32::from);
         *l = ((19595 * r + 38470 * g + 7471 * b + HALF) >> 16) as u8;
     }
     let w = row.len() / 3;
@@ -47,7 +48,7 @@ fn row_to_planes(row: &[u8], luma: &mut [u8], chroma: &mut [[u8; 2]]) {
 #[inline(always)]
 fn row_chroma(row: &[u8], chroma: &mut [[u8; 2]]) {
     for (p, c) in row.as_chunks::<3>().0.iter().zip(chroma.iter_mut()) {
-        let [r, g, b] = p.map(i32::from);
+        let [r, g, b] = each(*p, i32::from);
         let centre = (128 << 16) + HALF - 1;
         *c = [
             ((-11059 * r - 21709 * g + 32768 * b + centre) >> 16) as u8,
@@ -83,7 +84,7 @@ pub(super) fn upsample(plane: &[u8], stride: usize, (w, h): (usize, usize), y: u
         pairs.iter_mut().zip(near).for_each(|(o, n)| *o = [*n; 2]);
         return;
     }
-    let other = if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(rows - 1) };
+    let other = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(rows - 1) };
     let far = &plane[other * stride..][..columns];
     let sum = |x: usize| 3 * u16::from(near[x]) + u16::from(far[x]);
     let ends = |this: u16, last: u16, next: u16| {
@@ -105,6 +106,6 @@ pub(super) fn to_rgb(luma: &[u8], blue: &[u8], red: &[u8], to: &mut [u8]) {
             l + ((-22554 * b - 46802 * r + HALF) >> 16),
             l + ((116_130 * b + HALF) >> 16),
         ];
-        *t = rgb.map(|v| v.clamp(0, 255) as u8);
+        *t = each(rgb, |v| v.clamp(0, 255) as u8);
     }
 }

@@ -2,6 +2,7 @@
 //! kept between the passes), eight lanes at a time, with the quantiser between forward and back.
 
 use super::tables::Quantiser;
+use crate::fast::{each, made};
 
 type Lanes = [i32; 8];
 /// `block[i][lane]`.
@@ -9,23 +10,23 @@ type Block = [Lanes; 8];
 
 #[inline(always)]
 fn add(a: Lanes, b: Lanes) -> Lanes {
-    std::array::from_fn(|i| a[i] + b[i])
+    made(|i| a[i] + b[i])
 }
 
 #[inline(always)]
 fn sub(a: Lanes, b: Lanes) -> Lanes {
-    std::array::from_fn(|i| a[i] - b[i])
+    made(|i| a[i] - b[i])
 }
 
 #[inline(always)]
 fn scale(a: Lanes, by: i32) -> Lanes {
-    a.map(|v| v * by)
+    each(a, |v| v * by)
 }
 
 /// Divided by 2^SHIFT, halves upwards.
 #[inline(always)]
 fn descale<const SHIFT: u32>(a: Lanes) -> Lanes {
-    a.map(|v| (v + (1 << (SHIFT - 1))) >> SHIFT)
+    each(a, |v| (v + (1 << (SHIFT - 1))) >> SHIFT)
 }
 
 /// The four odd outputs before scaling; `d` in the order the forward transform has them (3-4, 2-5, 1-6, 0-7).
@@ -57,7 +58,7 @@ fn forward<const SHIFT: u32>(d: Block) -> Block {
     let (t10, t11) = (add(s0, s3), add(s1, s2));
     let (o2, o6) = turn(sub(s0, s3), sub(s1, s2));
     let (o0, o4) = (scale(add(t10, t11), 1 << 13), scale(sub(t10, t11), 1 << 13));
-    [o0, o1, o2, o3, o4, o5, o6, o7].map(descale::<SHIFT>)
+    each([o0, o1, o2, o3, o4, o5, o6, o7], descale::<SHIFT>)
 }
 
 #[inline(always)]
@@ -66,7 +67,7 @@ fn inverse<const SHIFT: u32>(d: Block) -> Block {
     let (t0, t1) = (scale(add(d[0], d[4]), 1 << 13), scale(sub(d[0], d[4]), 1 << 13));
     let (t10, t11, t12, t13) = (add(t0, t3), add(t1, t2), sub(t1, t2), sub(t0, t3));
     let [u0, u1, u2, u3] = odd([d[7], d[5], d[3], d[1]]);
-    [
+    let d = [
         add(t10, u3),
         add(t11, u2),
         add(t12, u1),
@@ -75,24 +76,42 @@ fn inverse<const SHIFT: u32>(d: Block) -> Block {
         sub(t12, u1),
         sub(t11, u2),
         sub(t10, u3),
-    ]
-    .map(descale::<SHIFT>)
+    ];
+    each(d, descale::<SHIFT>)
 }
 
 #[inline(always)]
 fn transpose(b: Block) -> Block {
-    std::array::from_fn(|i| std::array::from_fn(|j| b[j][i]))
+    let mut out = b;
+    for (i, lanes) in out.iter_mut().enumerate() {
+        for (j, lane) in lanes.iter_mut().enumerate() {
+            *lane = b[j][i];
+        }
+    }
+    out
 }
 
 /// To whole steps, halves away from zero, and back.
 #[inline(always)]
-fn quantise(b: Block, q: &Quantiser) -> Block {
+fn quantise(mut b: Block, q: &Quantiser) -> Block {
     // libjpeg divides (|c| + 4 step) by 8 step and cuts off. Twice that plus one is odd, so that the reciprocal's
     // rounding can never carry it over a multiple of 16 step.
-    let level = |c: i32, inverse: f32| (((2 * c.abs() + 1) as f32 * inverse) + 0.5) as i32;
-    std::array::from_fn(|i| {
-        std::array::from_fn(|j| b[i][j].signum() * level(b[i][j], q.inverse[i][j]) * q.step[i][j])
-    })
+    for ((lanes, inverse), step) in b.iter_mut().zip(&q.inverse).zip(&q.step) {
+        for ((c, inverse), step) in lanes.iter_mut().zip(inverse).zip(step) {
+            let level = whole((2 * c.abs() + 1) as f32 * inverse + 0.5);
+            *c = c.signum() * level * step;
+        }
+    }
+    b
+}
+
+/// A small number of at least zero cut to its whole part, without a cast's check for NaN.
+#[inline(always)]
+fn whole(x: f32) -> i32 {
+    const WHOLE: f32 = 8_388_608.;
+    let near = (x + WHOLE) - WHOLE;
+    let cut = if near > x { near - 1. } else { near };
+    ((cut + WHOLE).to_bits() & 0x007f_ffff) as i32
 }
 
 /// Each 8x8 block of a row of blocks (`columns` samples wide) coded and decoded in place.

@@ -27,7 +27,7 @@ pub(crate) fn compress(image: &RgbImage, quality: u32) -> RgbImage {
     let mut out = RgbImage::new(image.width(), image.height());
     let space = || (vec![0; planes.wide], vec![0; planes.wide]);
     out.par_chunks_mut(3 * w).enumerate().for_each_init(space, |(blue, red), (y, to)| {
-        wide(|| {
+        wide!({
             let half = planes.wide / 2;
             colour::upsample(&planes.blue, half, (w, h), y, blue);
             colour::upsample(&planes.red, half, (w, h), y, red);
@@ -46,15 +46,21 @@ impl Planes {
         let mut planes = Self { wide: wide_to, luma: plane(1), blue: plane(4), red: plane(4) };
         let units = planes.luma.par_chunks_mut(16 * wide_to).zip(planes.blue.par_chunks_mut(4 * wide_to));
         units.zip(planes.red.par_chunks_mut(4 * wide_to)).enumerate().for_each(|(unit, ((l, b), r))| {
-            wide(|| {
-                colour::to_planes(image, unit, l, b, r);
-                for (plane, columns, quantiser) in
-                    [(l, wide_to, luma), (b, wide_to / 2, chroma), (r, wide_to / 2, chroma)]
-                {
-                    plane.chunks_exact_mut(8 * columns).for_each(|row| dct::code(row, columns, quantiser));
+            // Each by itself: all in one is too long for the compiler to inline.
+            wide!(colour::to_planes(image, unit, l, b, r));
+            for (plane, columns, quantiser) in
+                [(l, wide_to, luma), (b, wide_to / 2, chroma), (r, wide_to / 2, chroma)]
+            {
+                for row in plane.chunks_exact_mut(8 * columns) {
+                    wide!(dct::code(row, columns, quantiser));
                 }
-            });
+            }
         });
         planes
     }
+}
+
+/// The quantiser's steps for luma and for chroma.
+pub(crate) fn jpeg_steps(quality: u32) -> [[[i32; 8]; 8]; 2] {
+    [Quantiser::luma(quality).step, Quantiser::chroma(quality).step]
 }

@@ -61,7 +61,8 @@ fn relation(scene: &Scene, rng: &mut ChaCha8Rng, a: usize, b: usize) -> Question
     let (a, b) = if rng.random_bool(0.5) { (a, b) } else { (b, a) };
     let at = |i: usize| &scene.objects[i];
     let differ = |axis: fn(&Object) -> usize| axis(at(a)) != axis(at(b));
-    let (column, row): (fn(&Object) -> usize, fn(&Object) -> usize) = (|o| o.cell.0, |o| o.cell.1);
+    let column: fn(&Object) -> usize = |o| o.cell.0;
+    let row: fn(&Object) -> usize = |o| o.cell.1;
     let sideways = differ(column) && (!differ(row) || rng.random_bool(0.5));
     let (words, axis) = if sideways { ("left of", column) } else { ("above", row) };
     let text = format!("Is the {} {words} the {}?", at(a).shape_name(), at(b).shape_name());

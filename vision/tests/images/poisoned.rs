@@ -1,11 +1,8 @@
 //! Pictures and settings that must be refused, each with words that say what is wrong with which.
-#![allow(clippy::unwrap_used)]
 
-mod golden;
-
+use crate::golden::{golden, synth_rgb};
 use foveate_vision::Error;
 use foveate_vision::images::{ImageProcessor, Limits, decode, open};
-use golden::{golden, synth_rgb};
 use serde_json::{Value, json};
 
 fn file(name: &str) -> Vec<u8> {

@@ -1,16 +1,13 @@
 //! Messages, templates and tokenizers that must be refused, each with words that say what is wrong with which.
-#![allow(clippy::unwrap_used)]
-
-mod golden;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::golden::golden;
 use foveate_vision::Error;
 use foveate_vision::images::Patches;
 use foveate_vision::processor::Processor;
 use foveate_vision::text::{ChatTemplate, Content, Message, Tokenizer};
-use golden::golden;
 
 fn processor() -> Processor {
     Processor::from_dir(&golden("template/qwen2_5_vl")).unwrap()

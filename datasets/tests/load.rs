@@ -1,0 +1,85 @@
+//! Mixtures keep their shares, orders are seeded and resumable, and the loader is ordered and bounded.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
+
+use foveate_datasets::load::{Cursor, Lost, Mixture, Part, Prefetch};
+use foveate_datasets::{OpenOptions, Split, open};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+fn part(name: &str, train: usize, weight: f64) -> Part {
+    let options = OpenOptions { train: Some(train), ..OpenOptions::default() };
+    Part { task: open(name, &options).unwrap().into(), weight }
+}
+
+fn mixture(seed: u64) -> Mixture {
+    Mixture::new(vec![part("shapes", 80, 3.), part("prior", 40, 1.)], Split::Train, seed, true).unwrap()
+}
+
+#[test]
+fn shares_hold_and_every_epoch_sees_all() {
+    let mixture = mixture(1);
+    let mut cursor = Cursor::default();
+    let draws: Vec<_> = (0..80).map(|_| mixture.next(&mut cursor)).collect();
+    for n in [8, 40, 80] {
+        let first = draws[..n].iter().filter(|d| d.part == 0).count();
+        assert!((first as f64 - n as f64 * 0.75).abs() <= 1., "{first} of {n}");
+    }
+    // 10 images of 8 questions: each epoch of the first part is a permutation of its groups.
+    let shapes: Vec<_> = draws.iter().filter(|d| d.part == 0).collect();
+    let epoch = |e: u64| shapes.iter().filter(|d| d.epoch == e).map(|d| d.indices.start).collect::<Vec<_>>();
+    for e in 0..5 {
+        assert_eq!(epoch(e).iter().collect::<HashSet<_>>().len(), 10);
+        assert!(shapes.iter().all(|d| d.indices.len() == 8 && d.indices.start % 8 == 0));
+    }
+    assert_ne!(epoch(0), epoch(1), "every epoch has its own order");
+}
+
+#[test]
+fn a_stored_cursor_goes_on_where_it_stopped() {
+    let whole = mixture(7);
+    let mut cursor = Cursor::default();
+    let all: Vec<_> = (0..50).map(|_| whole.next(&mut cursor)).collect();
+    let mut cursor = Cursor::default();
+    for _ in 0..23 {
+        let _skipped = whole.next(&mut cursor);
+    }
+    let stored = serde_json::to_string(&cursor).unwrap();
+    let mut cursor: Cursor = serde_json::from_str(&stored).unwrap();
+    let again = mixture(7);
+    let rest: Vec<_> = (23..50).map(|_| again.next(&mut cursor)).collect();
+    assert_eq!(rest, all[23..]);
+    let other = mixture(8);
+    let mut cursor = Cursor::default();
+    assert_ne!((0..50).map(|_| other.next(&mut cursor)).collect::<Vec<_>>(), all);
+}
+
+#[test]
+fn a_mixture_of_nothing_is_refused() {
+    let refused = |parts, split| Mixture::new(parts, split, 0, true).unwrap_err().to_string();
+    assert!(refused(vec![], Split::Train).contains("nothing"));
+    assert!(refused(vec![part("shapes", 8, 0.)], Split::Train).contains("weight 0"));
+    assert!(refused(vec![part("shapes", 0, 1.)], Split::Train).contains("no samples"));
+}
+
+#[test]
+fn results_come_in_order_and_no_more_than_asked_for_lie_ready() {
+    let started = Arc::new(AtomicUsize::new(0));
+    let seen = started.clone();
+    let mut loader = Prefetch::new(0..200usize, 4, move |i| {
+        seen.fetch_add(1, SeqCst);
+        std::thread::sleep(std::time::Duration::from_micros(((i * 37) % 11) as u64 * 100));
+        i * i
+    });
+    for i in 0..200 {
+        assert_eq!(loader.next(), Some(Ok(i * i)));
+        assert!(started.load(SeqCst) <= i + 1 + 4, "{} started after {i} were taken", started.load(SeqCst));
+    }
+    assert_eq!(loader.next(), None);
+}
+
+#[test]
+fn a_panic_is_one_lost_item() {
+    let loader = Prefetch::new(0..5u64, 2, |i| if i == 2 { panic!("on purpose") } else { i });
+    assert_eq!(loader.collect::<Vec<_>>(), [Ok(0), Ok(1), Err(Lost(2)), Ok(3), Ok(4)]);
+}
