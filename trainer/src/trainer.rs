@@ -181,12 +181,12 @@ impl Trainer {
             self.lose(lost, observer)?;
             metrics.put("updates/skipped", self.progress.skipped as f64);
             metrics.put("time/step_s", clock.elapsed().as_secs_f64());
-            if self.due(self.recipe.train.eval_every) {
+            if self.due(self.recipe.train.eval_every, stage == Stage::Train) {
                 metrics.extend(self.evaluate(observer)?);
             }
             self.record(stage, &metrics)?;
             observer.step(stage, self.progress.step, &metrics);
-            if self.due(self.recipe.train.checkpoint_every) || stop.load(Ordering::Relaxed) {
+            if self.due(self.recipe.train.checkpoint_every, true) || stop.load(Ordering::Relaxed) {
                 self.checkpoint(observer)?;
             }
         }
@@ -241,13 +241,13 @@ impl Trainer {
         self.objective.needs().contains(&Signal::Reference)
     }
 
-    /// Whether something that happens every `every` steps of training, at the end of each stage, and (for
-    /// 0) only there, happens now.
-    fn due(&self, every: u64) -> bool {
+    /// Whether something happens now that happens at the end of each stage and, where it is `between`,
+    /// every `every` steps of a stage (0: never).
+    fn due(&self, every: u64, between: bool) -> bool {
         let (step, warmup) = (self.progress.step, self.recipe.warmup.steps);
-        let trained = step.saturating_sub(warmup);
         let end = step == warmup || step == warmup + self.recipe.train.steps;
-        end || (every > 0 && trained > 0 && trained % every == 0)
+        let of_stage = if step < warmup { step } else { step - warmup };
+        end || (between && every > 0 && of_stage % every == 0)
     }
 
     fn evaluate(&self, observer: &mut dyn Observer) -> Result<Metrics> {

@@ -121,6 +121,9 @@ fn errors_name_the_place_the_key_and_both_values() {
         ("[[eval]]\ntask = \"shapes\"\nseverities = [6]\n", &[], &["r.toml:3", "between 1 and 5", "6"]),
         ("[data]\ntask = \"shape\"\n", &[], &["r.toml:2", "shape", "easy-vqa"]),
         ("[optim]\nupdates = 9\n[rollout]\nprompts = 8\n", &[], &["r.toml:2", "optim.updates", "8", "9"]),
+        ("[[view]]\nname = \"picked\"\ncorruptions = [\"fog\"]\n", &[], &["r.toml:2", "picked"]),
+        ("[[view]]\nname = \"a\"\ncorruptions = [\"fogg\"]\n", &[], &["r.toml:3", "fogg"]),
+        ("[[term]]\nname = \"view-kl\"\nviews = [\"b\"]\n", &[], &["r.toml:1", "`b`", "[[view]]"]),
         ("seed = \n", &[], &["r.toml", "1"]),
     ];
     for (text, overrides, parts) in cases {
@@ -129,6 +132,20 @@ fn errors_name_the_place_the_key_and_both_values() {
             assert!(message.contains(part), "`{message}` does not say `{part}`");
         }
     }
+}
+
+#[test]
+fn the_recipes_of_the_examples_are_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/recipes");
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            foveate_trainer::recipe::from_file(&path, &[]).unwrap_or_else(|e| panic!("{e}"));
+            read += 1;
+        }
+    }
+    assert!(read >= 9, "{read}");
 }
 
 #[test]

@@ -21,8 +21,11 @@ impl JsonLines {
     /// # Errors
     /// [`Error::Io`]
     pub fn open(path: &Path, step: u64) -> Result<Self> {
-        if path.exists() {
-            keep_until(path, step)?;
+        match path.exists() {
+            // Nothing is done yet: what is there was written before the first step, and will be again.
+            true if step == 0 => std::fs::remove_file(path).map_err(Error::io(path))?,
+            true => keep_until(path, step)?,
+            false => {}
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
         Ok(Self { path: path.to_path_buf(), file })

@@ -12,9 +12,12 @@ use std::fmt::Debug;
 mod exact;
 mod format;
 mod length;
+mod repetition;
+mod score;
 
 /// Every reward a recipe can name.
-pub const REWARDS: &[Entry<dyn Reward>] = &[exact::ENTRY, format::ENTRY, length::ENTRY];
+pub const REWARDS: &[Entry<dyn Reward>] =
+    &[exact::ENTRY, format::ENTRY, length::ENTRY, score::ENTRY, repetition::ENTRY];
 
 /// An answer as rewards see it.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +113,9 @@ mod tests {
             for text in ["", "red", "<think>", "\\boxed{", "\u{0}\u{fffd}", &"a ".repeat(10_000)] {
                 for tokens in [1, 16, 10_000] {
                     let value = score(&settings(entry.name), text, tokens, false);
-                    assert!(value.is_finite() && value.abs() <= 1.0, "{} of {text}: {value}", entry.name);
+                    // The answer of this sample is no number: `score` has nothing to compare with.
+                    let silent = entry.name == "score" && value.is_nan();
+                    assert!(silent || value.abs() <= 2.0, "{} of {text}: {value}", entry.name);
                 }
             }
             let typo = settings(entry.name).with("no_such_field", 1).build("reward", REWARDS);
@@ -128,6 +133,31 @@ mod tests {
     fn the_overlong_penalty_is_soft() {
         let at = |tokens| score(&settings("length"), "red", tokens, true);
         assert_eq!([1, 8, 10, 12, 16, 40].map(at), [0.0, 0.0, -0.25, -0.5, -1.0, -1.0]);
+    }
+
+    #[test]
+    fn a_score_is_worth_its_nearness() {
+        let at = |truth: &str, said: &str| {
+            let sample = Sample { answer: truth.into(), ..sample() };
+            let grade = Grade { parsed: Some(said.into()), ..Grade::unparsed() };
+            let answer = Answer { sample: &sample, text: said, tokens: 3, finished: true, grade: &grade };
+            Named::new("score").build("reward", REWARDS).unwrap().score(&answer)
+        };
+        assert_eq!(at("3.5", "3.50"), 1.0);
+        assert!((at("3", "3.3") - (-1.0f64).exp()).abs() < 1e-9);
+        assert_eq!(at("5", "9"), 1.0);
+        assert_eq!(at("3", "good"), 0.0);
+        assert!(at("good", "3").is_nan());
+    }
+
+    #[test]
+    fn repetition_costs_a_quarter_each_and_two_at_most() {
+        let of = |text: &str| score(&Named::new("repetition"), text, 3, true);
+        assert_eq!(of("abcde fg h"), 0.0);
+        // Six of one letter, all in different words.
+        assert_eq!(of("az bz cz dz ez fz"), -1.5);
+        assert_eq!(of("az bz cz dz ez"), 0.0);
+        assert_eq!(of(&"on ".repeat(50)), -2.0);
     }
 
     #[test]
