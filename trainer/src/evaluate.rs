@@ -4,19 +4,18 @@
 //! weights.
 
 use crate::Result;
-use crate::data::{self, Source};
+use crate::ask::Asker;
+use crate::data::Source;
 use crate::log::Metrics;
 use crate::observer::Observer;
 use crate::policy::LocalPolicy;
 use crate::recipe::{EvalRecipe, Recipe};
 use crate::seeds::{Purpose, seed};
+use crate::turns::{Heard, Turns, measure};
 use crate::view::resolve;
 use foveate_augment::{Corruption, Severity};
-use foveate_datasets::{Outcome, Split};
-use foveate_vision::generate::{Request, generate};
-use foveate_vision::processor::Prompt;
+use foveate_datasets::{Grade, Outcome, Sample, Split};
 use image::RgbImage;
-use std::sync::Arc;
 
 /// Questions that are answered together.
 const BATCH: usize = 64;
@@ -73,18 +72,31 @@ impl Evaluation {
     ///
     /// # Errors
     /// Broken data, or those of the model.
-    pub fn run(&self, policy: &LocalPolicy, observer: &mut dyn Observer) -> Result<Metrics> {
+    pub fn run(
+        &self,
+        policy: &LocalPolicy,
+        turns: Option<&Turns>,
+        observer: &mut dyn Observer,
+    ) -> Result<Metrics> {
         let mut metrics = Metrics::default();
         let task = self.source.task().name();
         let all = self.cells.len() * self.source.len();
         let mut corrupted = vec![];
         for (n, cell) in self.cells.iter().enumerate() {
             let mut tell = |done: usize| observer.evaluating(n * self.source.len() + done, all);
-            let (right, unparsed) = self.cell(policy, cell, &mut tell)?;
-            let share = |count: usize| count as f64 / self.source.len() as f64;
-            metrics.put(format!("eval/{task}/{}/accuracy", cell.name), share(right));
-            metrics.put(format!("eval/{task}/{}/unparsed", cell.name), share(unparsed));
-            corrupted.extend(cell.corruption.map(|_| share(right)));
+            let answers = self.cell(policy, turns, cell, &mut tell)?;
+            let share = |outcome: Outcome| {
+                let count = answers.iter().filter(|(_, grade, _)| grade.outcome == outcome).count();
+                count as f64 / self.source.len() as f64
+            };
+            let (prefix, right) = (format!("eval/{task}/{}/", cell.name), share(Outcome::Right));
+            metrics.put(format!("{prefix}accuracy"), right);
+            metrics.put(format!("{prefix}unparsed"), share(Outcome::Unparsed));
+            if turns.is_some() {
+                let heard = answers.iter().map(|(sample, _, heard)| (sample, &heard[..]));
+                measure(&mut metrics, &prefix, heard);
+            }
+            corrupted.extend(cell.corruption.map(|_| right));
         }
         if !corrupted.is_empty() {
             let mean = corrupted.iter().sum::<f64>() / corrupted.len() as f64;
@@ -93,24 +105,29 @@ impl Evaluation {
         Ok(metrics)
     }
 
-    /// Right and unparsed answers.
-    fn cell(&self, policy: &LocalPolicy, cell: &Cell, tell: &mut dyn FnMut(usize)) -> Result<(usize, usize)> {
+    /// Every question with its answer's grade and what was heard on the way.
+    fn cell(
+        &self,
+        policy: &LocalPolicy,
+        turns: Option<&Turns>,
+        cell: &Cell,
+        tell: &mut dyn FnMut(usize),
+    ) -> Result<Vec<(Sample, Grade, Vec<Heard>)>> {
         let sampling = policy.greedy(self.max_tokens);
-        let (mut right, mut unparsed) = (0, 0);
         let indices: Vec<usize> = (0..self.source.len()).collect();
+        let mut all = Vec::with_capacity(indices.len());
         for (n, batch) in indices.chunks(BATCH).enumerate() {
             let change = |image: &RgbImage, sample: usize| cell.change(image, self.run_seed, sample);
-            let asked = data::prompts(&policy.processor, &self.source, batch, change)?;
-            let request = |prompt: &Arc<Prompt>| Request { prompt: prompt.clone(), n: 1, seed: 0 };
-            let requests: Vec<_> = asked.iter().map(|(_, prompt)| request(prompt)).collect();
-            let answers = generate(&policy.model, &requests, &sampling)?;
-            for ((sample, _), answer) in asked.iter().zip(answers.iter().flatten()) {
-                let grade = self.source.task().grade(sample, &policy.text(&answer.ids)?);
-                right += usize::from(grade.outcome == Outcome::Right);
-                unparsed += usize::from(grade.outcome == Outcome::Unparsed);
+            let asker = Asker { policy, source: &self.source, turns, sampling: &sampling };
+            let answers = asker.ask(batch, (1, &vec![0; batch.len()]), change)?;
+            for (sample, _, episodes) in answers {
+                for episode in episodes {
+                    let grade = self.source.task().grade(&sample, &episode.text);
+                    all.push((sample.clone(), grade, episode.heard));
+                }
             }
             tell(n * BATCH + batch.len());
         }
-        Ok((right, unparsed))
+        Ok(all)
     }
 }

@@ -5,7 +5,7 @@ use crate::rollout::Group;
 use candle_core::{Device, Tensor};
 use foveate_datasets::Outcome;
 use foveate_objectives::Sequences;
-use foveate_vision::pack::{Pack, PackBuilder};
+use foveate_vision::pack::{Continuation, Pack, PackBuilder};
 use std::collections::BTreeMap;
 
 /// One forward pass: a pack and what is known of each of its scored tokens (`_n`).
@@ -63,10 +63,10 @@ impl Draft {
     }
 
     /// Adds an answer to the last prompt; segments have the same numbers in every view.
-    fn completion(&mut self, root: usize, ids: &[u32]) -> Result<()> {
-        self.builder.completion(root, ids)?;
+    fn completion(&mut self, root: usize, answer: &Continuation) -> Result<()> {
+        self.builder.continuation(root, answer.clone())?;
         for (_, builder) in &mut self.views {
-            builder.completion(root, ids)?;
+            builder.continuation(root, answer.clone())?;
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ pub fn pack(groups: &[(&Group, &[f64])], budget: usize, mask_cut: bool) -> Resul
         for (rollout, &advantage) in group.rollouts.iter().zip(*advantages) {
             let prompt = if root.is_none() { group.prompt.input_ids.len() } else { 0 };
             let tokens = draft.builder.tokens();
-            if tokens > 0 && tokens + prompt + rollout.ids.len() > budget {
+            if tokens > 0 && tokens + prompt + rollout.tokens() > budget {
                 done.push(std::mem::take(&mut draft).finish()?);
                 root = None;
             }
@@ -109,14 +109,15 @@ pub fn pack(groups: &[(&Group, &[f64])], budget: usize, mask_cut: bool) -> Resul
                 Some(root) => root,
                 None => *root.insert(draft.root(group)?),
             };
-            draft.completion(root, &rollout.ids)?;
+            draft.completion(root, &rollout.continuation())?;
             let n = rollout.ids.len();
             draft.advantage_n.extend(std::iter::repeat_n(advantage as f32, n));
             match rollout.logp_tempered.len() == n {
                 true => draft.sampled_n.extend(&rollout.logp_tempered),
                 false => draft.sampled_n.extend(std::iter::repeat_n(f32::NAN, n)),
             }
-            draft.counted_n.extend(std::iter::repeat_n(rollout.finished || !mask_cut, n));
+            let whole = rollout.finished || !mask_cut;
+            draft.counted_n.extend((0..n).map(|at| whole && at >= rollout.untrained));
             draft.correct_s.push(rollout.grade.outcome == Outcome::Right);
         }
     }

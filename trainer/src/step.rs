@@ -4,6 +4,7 @@ use crate::log::{Metrics, moments};
 use crate::micro::{self, Micro};
 use crate::rollout::{Group, Roller};
 use crate::trainer::Trainer;
+use crate::turns::measure;
 use crate::update::Updater;
 use crate::view::picked;
 use crate::{Error, Result};
@@ -28,6 +29,7 @@ impl Trainer {
             policy: &self.policy,
             source: &self.source,
             images: &self.images,
+            turns: self.turns.as_ref(),
             rewards: &self.rewards,
             views: &self.views,
             recipe: &self.recipe.rollout,
@@ -49,6 +51,10 @@ impl Trainer {
         objective.anneal(step as f64 / self.recipe.train.steps as f64);
         let mut result = self.learn(&objective, temperature, &groups, &credits, updates, step)?;
         let mut metrics = describe(&groups, &credits);
+        if self.turns.is_some() {
+            let answers = groups.iter().flat_map(|g| g.rollouts.iter().map(|r| (&g.sample, &r.heard[..])));
+            measure(&mut metrics, "", answers);
+        }
         metrics.extend(result.metrics);
         metrics.put("groups/asked", batch.asked as f64);
         metrics.put("groups/rounds", batch.rounds as f64);

@@ -11,13 +11,14 @@ use std::fmt::Debug;
 
 mod exact;
 mod format;
+mod iou;
 mod length;
 mod repetition;
 mod score;
 
 /// Every reward a recipe can name.
 pub const REWARDS: &[Entry<dyn Reward>] =
-    &[exact::ENTRY, format::ENTRY, length::ENTRY, score::ENTRY, repetition::ENTRY];
+    &[exact::ENTRY, format::ENTRY, iou::ENTRY, length::ENTRY, score::ENTRY, repetition::ENTRY];
 
 /// An answer as rewards see it.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,9 @@ pub struct Answer<'a> {
     pub finished: bool,
     /// The task's verdict.
     pub grade: &'a Grade,
+    /// The part of the image it looked at last, `[x1, y1, x2, y2]` in pixels of the original; `None` where it
+    /// named no box that can be shown.
+    pub region: Option<[f64; 4]>,
 }
 
 /// A number for an answer.
@@ -99,7 +103,7 @@ mod tests {
         let reward = reward.build("reward", REWARDS).unwrap();
         let grade = Grade::of(right, text);
         let sample = sample();
-        reward.score(&Answer { sample: &sample, text, tokens, finished: tokens < 16, grade: &grade })
+        reward.score(&Answer { sample: &sample, text, tokens, finished: tokens < 16, grade: &grade, region: None })
     }
 
     fn settings(name: &str) -> Named {
@@ -114,7 +118,8 @@ mod tests {
                 for tokens in [1, 16, 10_000] {
                     let value = score(&settings(entry.name), text, tokens, false);
                     // The answer of this sample is no number: `score` has nothing to compare with.
-                    let silent = entry.name == "score" && value.is_nan();
+                    // Nor does it say where to look.
+                    let silent = ["score", "iou"].contains(&entry.name) && value.is_nan();
                     assert!(silent || value.abs() <= 2.0, "{} of {text}: {value}", entry.name);
                 }
             }
@@ -140,7 +145,7 @@ mod tests {
         let at = |truth: &str, said: &str| {
             let sample = Sample { answer: truth.into(), ..sample() };
             let grade = Grade { parsed: Some(said.into()), ..Grade::unparsed() };
-            let answer = Answer { sample: &sample, text: said, tokens: 3, finished: true, grade: &grade };
+            let answer = Answer { sample: &sample, text: said, tokens: 3, finished: true, grade: &grade, region: None };
             Named::new("score").build("reward", REWARDS).unwrap().score(&answer)
         };
         assert_eq!(at("3.5", "3.50"), 1.0);
@@ -148,6 +153,24 @@ mod tests {
         assert_eq!(at("5", "9"), 1.0);
         assert_eq!(at("3", "good"), 0.0);
         assert!(at("good", "3").is_nan());
+    }
+
+    #[test]
+    fn a_box_is_worth_its_overlap_with_what_was_asked_about() {
+        let at = |region: Option<[f64; 4]>, settings: Named| {
+            let targets = serde_json::json!([[10, 10, 10, 10], [20, 20, 10, 10]]);
+            let meta = serde_json::Map::from_iter([("targets".into(), targets)]);
+            let (sample, grade) = (Sample { meta, ..sample() }, Grade::of(true, "red"));
+            let (text, tokens, finished) = ("red", 3, true);
+            let answer = Answer { sample: &sample, text, tokens, finished, grade: &grade, region };
+            settings.build("reward", REWARDS).unwrap().score(&answer)
+        };
+        let plain = || Named::new("iou");
+        assert_eq!(at(Some([10.0, 10.0, 30.0, 30.0]), plain()), 1.0);
+        assert_eq!(at(Some([10.0, 10.0, 30.0, 20.0]), plain()), 0.5);
+        assert_eq!(at(None, plain()), 0.0);
+        assert_eq!(at(Some([10.0, 10.0, 30.0, 20.0]), plain().with("threshold", 0.5)), 1.0);
+        assert_eq!(at(Some([10.0, 10.0, 30.0, 19.0]), plain().with("threshold", 0.5)), 0.0);
     }
 
     #[test]
@@ -179,7 +202,7 @@ mod tests {
         let spec = |name: &str, weight| RewardSpec { reward: Named::new(name), weight };
         let rewards = Rewards::new(&[spec("exact", 0.9), spec("format", 0.1)]).unwrap();
         let (sample, grade) = (sample(), Grade::of(false, "blue"));
-        let answer = Answer { sample: &sample, text: "blue", tokens: 2, finished: true, grade: &grade };
+        let answer = Answer { sample: &sample, text: "blue", tokens: 2, finished: true, grade: &grade, region: None };
         let scored = rewards.score(&answer);
         assert_eq!(scored.total, 0.1);
         assert_eq!(scored.parts, [("exact", 0.0), ("format", 1.0)]);

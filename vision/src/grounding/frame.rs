@@ -48,7 +48,9 @@ impl Frame {
         let x = |x: f64| x / f64::from(width) * full.0;
         let y = |y: f64| y / f64::from(height) * full.1;
         let [x1, y1, x2, y2] = original;
-        [x(x1).floor() as i64, y(y1).floor() as i64, x(x2).ceil() as i64, y(y2).ceil() as i64]
+        // What is a whole number but for rounding stays that number.
+        let (floor, ceil) = (|v: f64| (v + 1e-6).floor() as i64, |v: f64| (v - 1e-6).ceil() as i64);
+        [floor(x(x1)), floor(y(y1)), ceil(x(x2)), ceil(y(y2))]
     }
 
     fn scale(self, bbox: [i64; 4], sizes: Sizes, (width, height): (f64, f64)) -> [f64; 4] {
