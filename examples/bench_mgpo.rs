@@ -130,7 +130,8 @@ impl Run {
     }
 
     fn update(&mut self, groups: &[Group], credits: &[Vec<f64>], objective: &Objective, lr: f64) -> Done<()> {
-        let credited: Vec<_> = groups.iter().zip(credits).map(|(group, credit)| (group, &credit[..])).collect();
+        let credited: Vec<_> =
+            groups.iter().zip(credits).map(|(group, credit)| (group, &credit[..])).collect();
         let micros = micro::pack(&credited, 16_384, false)?;
         let (model, sink, temperature) = (&self.policy.model, &self.sink, 1.0);
         let updater = Updater { model, reference: None, objective, temperature, sink, picked: None };
@@ -232,7 +233,8 @@ fn warm(out: &Path, log: &mut std::fs::File, steps: u64) -> Done<PathBuf> {
         ..quick
     };
     tiny::write(&start, &spec)?;
-    let (mut run, train, objective) = (Run::load(&start, Trained::All)?, source(Split::Train)?, warmup::objective()?);
+    let (mut run, train, objective) =
+        (Run::load(&start, Trained::All)?, source(Split::Train)?, warmup::objective()?);
     let schedule = Schedule { kind: ScheduleKind::Cosine, peak: 3e-3, floor: 0.05, warmup: 20, total: steps };
     for step in 0..steps {
         let groups = run.taught(&train, step)?;
@@ -257,8 +259,16 @@ fn reinforced(log: &mut std::fs::File, warm: &Path, train: Trained, seed: u64, s
     let arm = if train == Trained::All { "both" } else { "answer" };
     for step in 0..steps {
         let (policy, source, rewards, turns) = (&run.policy, &data, &rewards, Some(&run.turns));
-        let roller =
-            Roller { policy, source, images: &[], turns, rewards, views: &[], recipe: &recipe, run_seed: seed };
+        let roller = Roller {
+            policy,
+            source,
+            images: &[],
+            turns,
+            rewards,
+            views: &[],
+            recipe: &recipe,
+            run_seed: seed,
+        };
         let groups = roller.groups(step)?.groups;
         let credits = objective.advantages(&groups.iter().map(Group::outcomes).collect::<Vec<_>>());
         run.update(&groups, &credits, &objective, schedule.at(step))?;

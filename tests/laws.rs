@@ -62,7 +62,12 @@ fn between(model: &VisionLanguageModel, images: &[Arc<Patches>], seed: usize) ->
 }
 
 /// Answers of `lens` tokens with turns that show `images` between them, and unscored tokens behind the last.
-fn conversation(model: &VisionLanguageModel, lens: &[usize], images: &[Arc<Patches>], seed: usize) -> Continuation {
+fn conversation(
+    model: &VisionLanguageModel,
+    lens: &[usize],
+    images: &[Arc<Patches>],
+    seed: usize,
+) -> Continuation {
     let mut all = Continuation::default();
     for (turn, &len) in lens.iter().enumerate() {
         all.scored.push(all.ids.len()..all.ids.len() + len);
@@ -262,7 +267,10 @@ fn decoding_equals_scoring() {
             .iter()
             .zip(&rollouts)
             .map(|(request, group)| {
-                (request.prompt.clone(), group.iter().map(|rollout| Continuation::answer(&rollout.ids)).collect())
+                (
+                    request.prompt.clone(),
+                    group.iter().map(|rollout| Continuation::answer(&rollout.ids)).collect(),
+                )
             })
             .collect();
         let pack = pack(&groups);
@@ -313,7 +321,8 @@ fn talk(model: &VisionLanguageModel, requests: &[Request], first: usize) -> Talk
         for rollout in 0..request.n {
             let said = one[at].as_ref().unwrap();
             at += 1;
-            let (keep, again) = (said.ids.len().div_ceil(1 + rollout), request.prompt.images.first().cloned());
+            let (keep, again) =
+                (said.ids.len().div_ceil(1 + rollout), request.prompt.images.first().cloned());
             let images = match (rollout, again) {
                 (0, _) => vec![image(model, 4, 8, 40 + index)],
                 (1, Some(image)) => vec![image],

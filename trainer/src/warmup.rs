@@ -4,6 +4,7 @@
 //! image share its pass through the vision tower. The loss is the cross-entropy of the answer's tokens:
 //! REINFORCE with credit 1.
 
+use crate::Result;
 use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::WarmupRecipe;
@@ -11,7 +12,6 @@ use crate::reward::Scored;
 use crate::rollout::{Group, Rollout};
 use crate::seeds::Purpose;
 use crate::turns::{Episode, Opened, Turns};
-use crate::Result;
 use foveate_datasets::{Grade, Sample};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
 use foveate_vision::processor::Prompt;

@@ -150,7 +150,8 @@ fn logp(policy: &LocalPolicy, pack: &Pack, temperature: f32) -> Vec<f32> {
 
 #[test]
 fn a_scripted_rollout_is_what_transformers_makes_of_it() {
-    let golden = &serde_json::from_slice::<Value>(&std::fs::read(golden("turns/talks.json")).unwrap()).unwrap();
+    let golden =
+        &serde_json::from_slice::<Value>(&std::fs::read(golden("turns/talks.json")).unwrap()).unwrap();
     for (name, checkpoint) in golden["checkpoints"].as_object().unwrap() {
         let policy = LocalPolicy::load(&self::golden(&format!("model/checkpoints/{name}"))).unwrap();
         let turns = turns(golden, &checkpoint["frame"], &policy, 2);
@@ -210,7 +211,11 @@ fn check(
     let runs: Vec<Vec<usize>> = continuation.scored.iter().map(|run| vec![run.start, run.end]).collect();
     assert_eq!(Value::from(runs), want["scored"], "{place}: mask");
     let grids: Vec<_> = opened.prompt.images.iter().chain(&continuation.images).map(|i| i.grid_thw).collect();
-    assert_eq!(Value::from(grids.iter().map(|g| Value::from(g.to_vec())).collect::<Vec<_>>()), want["grids"], "{place}");
+    assert_eq!(
+        Value::from(grids.iter().map(|g| Value::from(g.to_vec())).collect::<Vec<_>>()),
+        want["grids"],
+        "{place}"
+    );
 
     let pack = pack(&[group(opened, vec![rollout.clone()])]).pack;
     let all = [&opened.prompt.input_ids[..], &continuation.ids].concat();
@@ -237,7 +242,8 @@ fn check(
 
 /// Every checkpoint's model answering for itself: of `max` turns, three rollouts of two pictures.
 fn sampled(max: usize, test: impl Fn(&LocalPolicy, &Turns, &[Opened<'_>], &Sampling, &str)) {
-    let golden = &serde_json::from_slice::<Value>(&std::fs::read(golden("turns/talks.json")).unwrap()).unwrap();
+    let golden =
+        &serde_json::from_slice::<Value>(&std::fs::read(golden("turns/talks.json")).unwrap()).unwrap();
     for (name, checkpoint) in golden["checkpoints"].as_object().unwrap() {
         let policy = LocalPolicy::load(&self::golden(&format!("model/checkpoints/{name}"))).unwrap();
         let turns = turns(golden, &checkpoint["frame"], &policy, max);
@@ -327,7 +333,8 @@ fn recipe(dir: &Path, out: &str, more: &[&str]) -> Recipe {
         format!("model.path={:?}", model.to_str().unwrap()),
         format!("out={:?}", dir.join(out).to_str().unwrap()),
     ];
-    let small = ["data.size=224", "rollout.prompts=4", "rollout.group=3", "warmup.steps=2", "warmup.images=2"];
+    let small =
+        ["data.size=224", "rollout.prompts=4", "rollout.group=3", "warmup.steps=2", "warmup.images=2"];
     words.extend(small.iter().chain(more).map(ToString::to_string));
     from_file(&path, &words).unwrap_or_else(|e| panic!("{e}"))
 }
@@ -345,12 +352,18 @@ fn run(recipe: Recipe) {
 #[test]
 fn the_recipe_runs_twenty_steps_and_says_what_it_saw() {
     let dir = tempfile::tempdir().unwrap();
-    run(recipe(dir.path(), "a", &["train.steps=20", "train.checkpoint_every=0", "eval=[{task=\"search\", limit=4}]"]));
+    run(recipe(
+        dir.path(),
+        "a",
+        &["train.steps=20", "train.checkpoint_every=0", "eval=[{task=\"search\", limit=4}]"],
+    ));
     let metrics = lines(&dir.path().join("a/metrics.jsonl"));
     let trained: Vec<_> = metrics.iter().filter(|line| line["stage"] == "train").collect();
     assert_eq!(trained.len(), 20);
     for line in &trained {
-        for name in ["boxes/valid", "boxes/area", "boxes/hit", "boxes/iou", "turns/mean", "boxes/refused/no-block"] {
+        for name in
+            ["boxes/valid", "boxes/area", "boxes/hit", "boxes/iou", "turns/mean", "boxes/refused/no-block"]
+        {
             assert!(line[name].is_number(), "no {name}: {line}");
         }
         assert_eq!(line["turns/mean"], 2.0);
@@ -363,7 +376,9 @@ fn the_recipe_runs_twenty_steps_and_says_what_it_saw() {
     for line in completions {
         let turns = line["turns"].as_array().unwrap();
         assert!(turns.len() == 1 && line["completion"].is_string(), "{line}");
-        assert!(turns[0]["reply"].is_string() && turns[0]["refused"].is_string() != turns[0]["box"].is_array());
+        assert!(
+            turns[0]["reply"].is_string() && turns[0]["refused"].is_string() != turns[0]["box"].is_array()
+        );
     }
 }
 
@@ -407,7 +422,8 @@ fn a_run_with_turns_that_was_stopped_goes_on_to_the_same_bytes() {
         let mut trainer = Trainer::resume(&out, &[]).unwrap();
         trainer.run(&AtomicBool::new(false), &mut Silent).unwrap();
         for file in ["model.safetensors", "trainer/optimizer.safetensors"] {
-            let bytes = |run: &str| std::fs::read(dir.path().join(run).join("checkpoints/step-000005").join(file));
+            let bytes =
+                |run: &str| std::fs::read(dir.path().join(run).join("checkpoints/step-000005").join(file));
             assert!(bytes("whole").unwrap() == bytes(&name).unwrap(), "{file} after {steps}");
         }
         let completions = |run: &str| lines(&dir.path().join(run).join("completions.jsonl"));

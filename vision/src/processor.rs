@@ -120,7 +120,12 @@ impl Processor {
             true => Ok(prompt),
             false => {
                 let expected = "a special token right behind the text of an assistant's turn";
-                Err(Error::input("chat template", "closing", expected, format!("{:?}", rest.unwrap_or_default())))
+                Err(Error::input(
+                    "chat template",
+                    "closing",
+                    expected,
+                    format!("{:?}", rest.unwrap_or_default()),
+                ))
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Boxes, crops and conversations against tests/golden/turns/, which Python and transformers made.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
 
 mod golden;
 
@@ -99,7 +99,8 @@ fn protocol(turns: usize, forced: bool) -> Protocol {
 
 fn open(protocol: &Protocol) -> Dialogue<'_> {
     let image = Arc::new(synth_rgb(896, 672, 1));
-    Dialogue::open(protocol, image, "<image>What color is it?", "What color is it?\n(A) red (B) blue").unwrap()
+    Dialogue::open(protocol, image, "<image>What color is it?", "What color is it?\n(A) red (B) blue")
+        .unwrap()
 }
 
 fn turn(next: Next) -> Turn {
@@ -149,7 +150,8 @@ fn two_turns_are_forced_and_a_box_shows_its_part_of_the_original() {
 #[test]
 fn without_a_box_the_original_is_shown_again() {
     let protocol = protocol(2, true);
-    for (reply, refusal) in [("none".to_string(), Refusal::NoBlock), (boxed([0, 0, 28, 300]), Refusal::Small)] {
+    for (reply, refusal) in [("none".to_string(), Refusal::NoBlock), (boxed([0, 0, 28, 300]), Refusal::Small)]
+    {
         let mut dialogue = open(&protocol);
         let again = turn(dialogue.reply(&reply));
         assert_eq!((again.region, again.keep), (Err(refusal), reply.len()));

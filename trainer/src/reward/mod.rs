@@ -103,7 +103,14 @@ mod tests {
         let reward = reward.build("reward", REWARDS).unwrap();
         let grade = Grade::of(right, text);
         let sample = sample();
-        reward.score(&Answer { sample: &sample, text, tokens, finished: tokens < 16, grade: &grade, region: None })
+        reward.score(&Answer {
+            sample: &sample,
+            text,
+            tokens,
+            finished: tokens < 16,
+            grade: &grade,
+            region: None,
+        })
     }
 
     fn settings(name: &str) -> Named {
@@ -145,7 +152,14 @@ mod tests {
         let at = |truth: &str, said: &str| {
             let sample = Sample { answer: truth.into(), ..sample() };
             let grade = Grade { parsed: Some(said.into()), ..Grade::unparsed() };
-            let answer = Answer { sample: &sample, text: said, tokens: 3, finished: true, grade: &grade, region: None };
+            let answer = Answer {
+                sample: &sample,
+                text: said,
+                tokens: 3,
+                finished: true,
+                grade: &grade,
+                region: None,
+            };
             Named::new("score").build("reward", REWARDS).unwrap().score(&answer)
         };
         assert_eq!(at("3.5", "3.50"), 1.0);
@@ -202,7 +216,8 @@ mod tests {
         let spec = |name: &str, weight| RewardSpec { reward: Named::new(name), weight };
         let rewards = Rewards::new(&[spec("exact", 0.9), spec("format", 0.1)]).unwrap();
         let (sample, grade) = (sample(), Grade::of(false, "blue"));
-        let answer = Answer { sample: &sample, text: "blue", tokens: 2, finished: true, grade: &grade, region: None };
+        let answer =
+            Answer { sample: &sample, text: "blue", tokens: 2, finished: true, grade: &grade, region: None };
         let scored = rewards.score(&answer);
         assert_eq!(scored.total, 0.1);
         assert_eq!(scored.parts, [("exact", 0.0), ("format", 1.0)]);

@@ -19,7 +19,8 @@ impl Episode {
     pub fn given(policy: &LocalPolicy, sample: &Sample) -> Result<Self> {
         let mut ids = policy.processor.tokenizer.encode(&sample.answer)?;
         if ids.is_empty() {
-            let message = format!("{}: `answer` should have at least one token, but is empty", sample.place());
+            let message =
+                format!("{}: `answer` should have at least one token, but is empty", sample.place());
             return Err(Error::Recipe { place: "data".into(), message });
         }
         ids.extend(policy.generation.eos_token_ids.first());

@@ -25,7 +25,8 @@ pub fn measure<'a>(
             sums.replies += 1.0;
             sums.known += f64::from(u8::from(hull.is_some()));
             let Ok(region) = &heard.region else {
-                let place = heard.region.err().and_then(|r| Refusal::ALL.iter().position(|known| *known == r));
+                let place =
+                    heard.region.err().and_then(|r| Refusal::ALL.iter().position(|known| *known == r));
                 place.into_iter().for_each(|place| refused[place] += 1.0);
                 continue;
             };

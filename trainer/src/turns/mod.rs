@@ -155,8 +155,11 @@ fn only_image(sample: &Sample) -> Result<Arc<RgbImage>> {
     match &sample.images[..] {
         [image] => Ok(image.decode()?),
         images => {
-            let message =
-                format!("{}: a conversation is about one image, but there are {}", sample.place(), images.len());
+            let message = format!(
+                "{}: a conversation is about one image, but there are {}",
+                sample.place(),
+                images.len()
+            );
             Err(Error::Recipe { place: "rollout.turns".into(), message })
         }
     }

@@ -31,7 +31,8 @@ impl Turns {
         (n, seeds): (usize, &[u64]),
         sampling: &Sampling,
     ) -> Result<Vec<Vec<Episode>>> {
-        let request = |(opened, &seed): (&Opened<'_>, &u64)| Request { prompt: opened.prompt.clone(), n, seed };
+        let request =
+            |(opened, &seed): (&Opened<'_>, &u64)| Request { prompt: opened.prompt.clone(), n, seed };
         let requests: Vec<_> = opened.iter().zip(seeds).map(request).collect();
         let mut talks: Vec<Talk<'_, '_>> = Vec::with_capacity(n * opened.len());
         for opened in opened {

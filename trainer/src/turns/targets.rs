@@ -7,7 +7,8 @@ use serde_json::Value;
 /// `[x, y, width, height]` or the number of one of `meta.objects` with such a `box`. Empty where there are
 /// none.
 pub fn targets(sample: &Sample) -> Vec<[f64; 4]> {
-    let list = |key: &str| sample.meta.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let list =
+        |key: &str| sample.meta.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let objects = list("objects");
     let one = |target: &Value| {
         let bounds = match target.as_u64() {
@@ -60,7 +61,8 @@ mod tests {
         let given = sample(&json!({"targets": [[10, 20, 5, 6], [0, 30, 2, 2]]}));
         assert_eq!(targets(&given), [[10.0, 20.0, 15.0, 26.0], [0.0, 30.0, 2.0, 32.0]]);
         assert_eq!(hull(&given), Some([0.0, 20.0, 15.0, 32.0]));
-        let named = sample(&json!({"targets": [1], "objects": [{"box": [1, 1, 1, 1]}, {"box": [4, 5, 6, 7]}]}));
+        let named =
+            sample(&json!({"targets": [1], "objects": [{"box": [1, 1, 1, 1]}, {"box": [4, 5, 6, 7]}]}));
         assert_eq!(hull(&named), Some([4.0, 5.0, 10.0, 12.0]));
         assert_eq!(hull(&sample(&json!({"targets": [3, "x", [1, 2]], "objects": []}))), None);
         assert_eq!(hull(&sample(&json!({}))), None);
@@ -74,6 +76,8 @@ mod tests {
         assert!((intersection_over_union(unit, [1.0, 0.0, 3.0, 2.0]) - 2.0 / 6.0).abs() < 1e-12);
         assert_eq!(intersection_over_union(unit, [2.0, 2.0, 3.0, 3.0]), 0.0);
         assert_eq!(intersection_over_union([1.0; 4], [1.0; 4]), 0.0);
-        assert!(covers([0, 0, 2, 2], &[[1.0, 1.0, 3.0, 3.0]]) && !covers([0, 0, 2, 2], &[[1.5, 1.0, 3.5, 3.0]]));
+        assert!(
+            covers([0, 0, 2, 2], &[[1.0, 1.0, 3.0, 3.0]]) && !covers([0, 0, 2, 2], &[[1.5, 1.0, 3.5, 3.0]])
+        );
     }
 }

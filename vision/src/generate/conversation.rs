@@ -179,7 +179,8 @@ impl<'a> Conversations<'a> {
     /// Runs the last token of the `active` rollouts (in order); their logits.
     fn step(&mut self, active: &[usize]) -> Result<Vec<f32>> {
         let mut next = active.iter().peekable();
-        let active = self.rollouts.iter_mut().enumerate().filter(|(at, _)| next.next_if(|n| *n == at).is_some());
+        let active =
+            self.rollouts.iter_mut().enumerate().filter(|(at, _)| next.next_if(|n| *n == at).is_some());
         let mut rows: Vec<&mut Row> = active
             .filter_map(|(_, Rollout { row, ids, .. })| {
                 let row = row.as_mut()?;

@@ -69,7 +69,8 @@ pub(crate) fn extend(
             own.values.extend_from_slice(values);
         }
         let shared = &row.prompt.layers[index];
-        let (keys, values) = ([&shared.keys[..], &own.keys].concat(), [&shared.values[..], &own.values].concat());
+        let (keys, values) =
+            ([&shared.keys[..], &own.keys].concat(), [&shared.values[..], &own.values].concat());
         block.out.add_to(&attend_behind(&qkv, &keys, &values, dims), &mut x)?;
         x = layer.mlp.forward(&x)?.0;
         features.put(index + 1, &mut x, width, |x, feature| {
@@ -87,9 +88,11 @@ fn embedded(model: &VisionLanguageModel, ids: &[u32]) -> Result<Buffer> {
     for (x, &id) in x.chunks_exact_mut(width).zip(ids) {
         let first = id as usize * width;
         let row = table.get(first..first + width);
-        x.copy_from_slice(row.ok_or_else(|| {
-            Error::input("turn", "token id", format!("below {}", table.len() / width), id)
-        })?);
+        x.copy_from_slice(
+            row.ok_or_else(|| {
+                Error::input("turn", "token id", format!("below {}", table.len() / width), id)
+            })?,
+        );
     }
     Ok(x)
 }

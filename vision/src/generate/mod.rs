@@ -13,9 +13,9 @@ mod sampler;
 
 use std::sync::Arc;
 
+use crate::Result;
 use crate::models::VisionLanguageModel;
 use crate::processor::Prompt;
-use crate::Result;
 pub use conversation::{Conversations, Heard};
 pub use sampler::Sampling;
 use sampler::{Draw, Sampler};

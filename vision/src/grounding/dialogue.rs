@@ -108,7 +108,8 @@ impl<'a> Dialogue<'a> {
         if !script.system.is_empty() {
             own.messages.push(Message::text("system", script.system));
         }
-        let single = if protocol.turns < 2 { format!("{IMAGE_MARK}{}", script.last) } else { script.first.into() };
+        let single =
+            if protocol.turns < 2 { format!("{IMAGE_MARK}{}", script.last) } else { script.first.into() };
         own.messages.push(own.user(&single));
         Ok(own)
     }

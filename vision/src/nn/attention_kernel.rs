@@ -32,12 +32,7 @@ pub(crate) fn forward_behind(parts: [Heads; 3], before: usize, new: usize, dims:
 }
 
 /// The blocks' queries are all of `0..tokens`, in order.
-fn forward_blocks(
-    parts: [Heads; 3],
-    blocks: Vec<QueryBlock>,
-    tokens: usize,
-    dims: Dims,
-) -> (Buffer, Buffer) {
+fn forward_blocks(parts: [Heads; 3], blocks: Vec<QueryBlock>, tokens: usize, dims: Dims) -> (Buffer, Buffer) {
     let width = dims.q_width();
     let mut out_thd = Buffer::new(tokens * width);
     let mut lse_th = Buffer::new(tokens * dims.heads);
