@@ -4,18 +4,21 @@
 //! weights.
 
 use crate::Result;
+use crate::correlation::correlations;
 use crate::data::{self, Source};
 use crate::log::Metrics;
 use crate::observer::Observer;
 use crate::policy::LocalPolicy;
 use crate::recipe::{EvalRecipe, Recipe};
+use crate::reward::signed;
 use crate::seeds::{Purpose, seed};
 use crate::view::resolve;
 use foveate_augment::{Corruption, Severity};
-use foveate_datasets::{Outcome, Split};
+use foveate_datasets::{Grade, Outcome, Sample, Split, grade};
 use foveate_vision::generate::{Request, generate};
 use foveate_vision::processor::Prompt;
 use image::RgbImage;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Questions that are answered together.
@@ -28,6 +31,18 @@ pub struct Evaluation {
     cells: Vec<Cell>,
     max_tokens: usize,
     run_seed: u64,
+    /// Answers of each cell that are written out.
+    logged: usize,
+}
+
+/// What one cell came to.
+#[derive(Debug, Default)]
+struct Tally {
+    right: usize,
+    unparsed: usize,
+    /// What was said and what is true, where both are numbers.
+    scores: Vec<(f64, f64)>,
+    lines: Vec<Value>,
 }
 
 /// One kind of image.
@@ -65,38 +80,58 @@ impl Evaluation {
                 cells.push(Cell { name, corruption: Some((corruption, Severity::level(level)?)), index });
             }
         }
-        Ok(Self { source, cells, max_tokens: recipe.rollout.max_tokens, run_seed: recipe.seed })
+        Ok(Self {
+            source,
+            cells,
+            max_tokens: recipe.rollout.max_tokens,
+            run_seed: recipe.seed,
+            logged: recipe.train.eval_completions,
+        })
     }
 
-    /// `eval/TASK/CELL/accuracy` and `.../unparsed` for every cell, and the mean accuracy over the
-    /// corrupted ones.
+    /// `eval/TASK/CELL/accuracy` and `.../unparsed` for every cell, the mean accuracy over the corrupted
+    /// ones, where answers are numbers `.../plcc`, `srcc`, `krcc` and `rmse`; and lines for
+    /// `evaluations.jsonl`.
     ///
     /// # Errors
     /// Broken data, or those of the model.
-    pub fn run(&self, policy: &LocalPolicy, observer: &mut dyn Observer) -> Result<Metrics> {
-        let mut metrics = Metrics::default();
+    pub fn run(
+        &self,
+        policy: &LocalPolicy,
+        step: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<(Metrics, Vec<Value>)> {
+        let (mut metrics, mut lines) = (Metrics::default(), vec![]);
         let task = self.source.task().name();
         let all = self.cells.len() * self.source.len();
         let mut corrupted = vec![];
         for (n, cell) in self.cells.iter().enumerate() {
             let mut tell = |done: usize| observer.evaluating(n * self.source.len() + done, all);
-            let (right, unparsed) = self.cell(policy, cell, &mut tell)?;
+            let tally = self.cell(policy, cell, step, &mut tell)?;
             let share = |count: usize| count as f64 / self.source.len() as f64;
-            metrics.put(format!("eval/{task}/{}/accuracy", cell.name), share(right));
-            metrics.put(format!("eval/{task}/{}/unparsed", cell.name), share(unparsed));
-            corrupted.extend(cell.corruption.map(|_| share(right)));
+            let name = format!("eval/{task}/{}", cell.name);
+            metrics.put(format!("{name}/accuracy"), share(tally.right));
+            metrics.put(format!("{name}/unparsed"), share(tally.unparsed));
+            metrics.extend(correlations(&name, &tally.scores));
+            corrupted.extend(cell.corruption.map(|_| share(tally.right)));
+            lines.extend(tally.lines);
         }
         if !corrupted.is_empty() {
             let mean = corrupted.iter().sum::<f64>() / corrupted.len() as f64;
             metrics.put(format!("eval/{task}/corrupted/accuracy"), mean);
         }
-        Ok(metrics)
+        Ok((metrics, lines))
     }
 
-    /// Right and unparsed answers.
-    fn cell(&self, policy: &LocalPolicy, cell: &Cell, tell: &mut dyn FnMut(usize)) -> Result<(usize, usize)> {
+    fn cell(
+        &self,
+        policy: &LocalPolicy,
+        cell: &Cell,
+        step: u64,
+        tell: &mut dyn FnMut(usize),
+    ) -> Result<Tally> {
         let sampling = policy.greedy(self.max_tokens);
-        let (mut right, mut unparsed) = (0, 0);
+        let mut tally = Tally::default();
         let indices: Vec<usize> = (0..self.source.len()).collect();
         for (n, batch) in indices.chunks(BATCH).enumerate() {
             let change = |image: &RgbImage, sample: usize| cell.change(image, self.run_seed, sample);
@@ -105,12 +140,28 @@ impl Evaluation {
             let requests: Vec<_> = asked.iter().map(|(_, prompt)| request(prompt)).collect();
             let answers = generate(&policy.model, &requests, &sampling)?;
             for ((sample, _), answer) in asked.iter().zip(answers.iter().flatten()) {
-                let grade = self.source.task().grade(sample, &policy.text(&answer.ids)?);
-                right += usize::from(grade.outcome == Outcome::Right);
-                unparsed += usize::from(grade.outcome == Outcome::Unparsed);
+                let text = policy.text(&answer.ids)?;
+                let grade = self.source.task().grade(sample, &text);
+                tally.count(sample, &text, &grade);
+                if tally.lines.len() < self.logged {
+                    tally.lines.push(json!({
+                        "step": step, "task": self.source.task().name(), "images": cell.name,
+                        "id": sample.id, "question": sample.problem, "answer": sample.answer,
+                        "completion": text, "tokens": answer.ids.len(), "outcome": grade.outcome,
+                    }));
+                }
             }
             tell(n * BATCH + batch.len());
         }
-        Ok((right, unparsed))
+        Ok(tally)
+    }
+}
+
+impl Tally {
+    fn count(&mut self, sample: &Sample, text: &str, grade: &Grade) {
+        self.right += usize::from(grade.outcome == Outcome::Right);
+        self.unparsed += usize::from(grade.outcome == Outcome::Unparsed);
+        let said = signed(grade::zone(text));
+        self.scores.extend(said.zip(grade::number::parse(&sample.answer)));
     }
 }

@@ -8,9 +8,12 @@
 //! ([`seeds`]), so a run that was killed goes on to the same bytes.
 
 pub mod checkpoint;
+mod correlation;
 pub mod data;
 mod error;
 pub mod evaluate;
+pub mod hacking;
+mod lean;
 pub mod log;
 pub mod micro;
 pub mod observer;
@@ -22,6 +25,7 @@ pub mod rollout;
 pub mod run_dir;
 pub mod seeds;
 mod step;
+mod sums;
 mod trainer;
 pub mod update;
 pub mod view;

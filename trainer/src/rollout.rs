@@ -3,11 +3,11 @@
 use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::RolloutRecipe;
-use crate::reward::{Answer, Rewards, Scored};
+use crate::reward::{self, Answer, Rewards, Scored};
 use crate::seeds::{Purpose, seed};
 use crate::view::View;
 use crate::{Error, Result};
-use foveate_datasets::{Grade, Outcome, Sample};
+use foveate_datasets::{Grade, Outcome, Sample, grade};
 use foveate_objectives as objectives;
 use foveate_vision::generate::{Generated, Request, Stop, generate};
 use foveate_vision::processor::Prompt;
@@ -71,9 +71,17 @@ impl Group {
             reward: r.scored.total,
             tokens: r.ids.len(),
             correct: r.grade.outcome == Outcome::Right,
-            value: r.grade.parsed.as_deref().and_then(|p| p.trim().parse().ok()).unwrap_or(f64::NAN),
+            value: reward::signed(grade::zone(&r.text)).unwrap_or(f64::NAN),
+            answer: self.distinct(r),
+            logp: f64::from(r.logp_tempered.iter().sum::<f32>()) / r.logp_tempered.len() as f64,
         };
         self.rollouts.iter().map(outcome).collect()
+    }
+
+    /// Which of the group's distinct answers `rollout` gives: the first rollout that gives it.
+    fn distinct(&self, rollout: &Rollout) -> usize {
+        let same = |other: &Rollout| other.grade.parsed == rollout.grade.parsed;
+        self.rollouts.iter().position(same).unwrap_or_default()
     }
 
     /// Lines for `completions.jsonl`.
@@ -192,7 +200,7 @@ impl Roller<'_> {
                 tokens: answer.ids.len(),
                 finished,
                 grade: &grade,
-            });
+            })?;
             Ok(Rollout {
                 ids: answer.ids,
                 text,

@@ -2,6 +2,7 @@
 //! has no form.
 
 use super::{Answer, Reward};
+use crate::Result;
 use foveate_datasets::grade;
 use foveate_objectives::Entry;
 use serde::Deserialize;
@@ -37,7 +38,7 @@ impl Reward for Format {
         ENTRY.name
     }
 
-    fn score(&self, answer: &Answer<'_>) -> f64 {
+    fn score(&self, answer: &Answer<'_>) -> Result<Option<f64>> {
         let text = answer.text;
         let keeps = match self.form {
             Form::Word => !text.is_empty() && !text.contains(char::is_whitespace),
@@ -45,6 +46,6 @@ impl Reward for Format {
             Form::ThinkBoxed => grade::format::think_boxed(text),
             Form::ThinkAnswer => grade::format::think_answer(text),
         };
-        f64::from(u8::from(keeps && answer.finished))
+        Ok(Some(f64::from(u8::from(keeps && answer.finished))))
     }
 }

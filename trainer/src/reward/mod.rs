@@ -1,7 +1,8 @@
 //! What an answer is worth. One reward a file, and the table that names them.
 //!
-//! A reward gives one number for one answer. It does not weigh or add: the recipe does. Correctness is
-//! the task's own grade, so that what is trained is what is evaluated.
+//! A reward gives one number for one answer. It does not weigh or add: the recipe does. `exact` is the
+//! task's own grade, so that what is trained is what is evaluated; a program adds one of its own with
+//! [`crate::Trainer::add_reward`].
 
 use crate::Result;
 use crate::recipe::RewardSpec;
@@ -9,15 +10,30 @@ use foveate_datasets::{Grade, Sample};
 use foveate_objectives::Entry;
 use std::fmt::Debug;
 
+mod boxed_math;
+mod choice;
+mod command;
 mod exact;
 mod format;
 mod length;
+mod number;
 mod repetition;
 mod score;
 
+pub(crate) use score::signed;
+
 /// Every reward a recipe can name.
-pub const REWARDS: &[Entry<dyn Reward>] =
-    &[exact::ENTRY, format::ENTRY, length::ENTRY, score::ENTRY, repetition::ENTRY];
+pub const REWARDS: &[Entry<dyn Reward>] = &[
+    exact::ENTRY,
+    choice::ENTRY,
+    number::ENTRY,
+    boxed_math::ENTRY,
+    format::ENTRY,
+    length::ENTRY,
+    score::ENTRY,
+    repetition::ENTRY,
+    command::ENTRY,
+];
 
 /// An answer as rewards see it.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +55,12 @@ pub trait Reward: Debug + Send + Sync {
     /// The name in [`REWARDS`].
     fn name(&self) -> &'static str;
 
-    /// The value; NaN where this answer cannot be scored, which takes it out of its group's statistics.
-    fn score(&self, answer: &Answer<'_>) -> f64;
+    /// The value; `None` where this answer cannot be scored, which takes it out of its group's statistics.
+    /// A value that is not finite is a fault: the step is skipped, dumped and counted.
+    ///
+    /// # Errors
+    /// What makes every further answer impossible to score: the run stops.
+    fn score(&self, answer: &Answer<'_>) -> Result<Option<f64>>;
 }
 
 /// A weighted sum of rewards.
@@ -50,10 +70,17 @@ pub struct Rewards(Vec<(f64, Box<dyn Reward>)>);
 /// What one answer was given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scored {
-    /// The weighted sum.
+    /// The weighted sum; NaN where a part is missing.
     pub total: f64,
     /// Each reward before its weight, in recipe order.
-    pub parts: Vec<(&'static str, f64)>,
+    pub parts: Vec<(&'static str, Option<f64>)>,
+}
+
+impl Scored {
+    /// Whether a reward gave a number that is not finite.
+    pub fn is_broken(&self) -> bool {
+        self.parts.iter().any(|(_, value)| value.is_some_and(|v| !v.is_finite()))
+    }
 }
 
 impl Rewards {
@@ -66,15 +93,23 @@ impl Rewards {
         Ok(Self(specs.iter().map(build).collect::<Result<_>>()?))
     }
 
+    /// Adds a reward that no table has.
+    pub fn push(&mut self, weight: f64, reward: Box<dyn Reward>) {
+        self.0.push((weight, reward));
+    }
+
     /// What `answer` is worth.
-    pub fn score(&self, answer: &Answer<'_>) -> Scored {
+    ///
+    /// # Errors
+    /// Those of the rewards.
+    pub fn score(&self, answer: &Answer<'_>) -> Result<Scored> {
         let mut scored = Scored { total: 0.0, parts: Vec::with_capacity(self.0.len()) };
         for (weight, reward) in &self.0 {
-            let value = reward.score(answer);
-            scored.total += weight * value;
+            let value = reward.score(answer)?;
+            scored.total += weight * value.unwrap_or(f64::NAN);
             scored.parts.push((reward.name(), value));
         }
-        scored
+        Ok(scored)
     }
 }
 
@@ -99,22 +134,30 @@ mod tests {
         let reward = reward.build("reward", REWARDS).unwrap();
         let grade = Grade::of(right, text);
         let sample = sample();
-        reward.score(&Answer { sample: &sample, text, tokens, finished: tokens < 16, grade: &grade })
+        let answer = Answer { sample: &sample, text, tokens, finished: tokens < 16, grade: &grade };
+        reward.score(&answer).unwrap().unwrap_or(f64::NAN)
     }
 
     fn settings(name: &str) -> Named {
-        if name == "length" { Named::new(name).with("max", 16).with("buffer", 8) } else { Named::new(name) }
+        match name {
+            "length" => Named::new(name).with("max", 16).with("buffer", 8),
+            "command" => Named::new(name).with("command", vec!["cat"]),
+            _ => Named::new(name),
+        }
     }
 
     #[test]
     fn every_reward_is_total_named_and_strict() {
         for (i, entry) in REWARDS.iter().enumerate() {
             assert!(REWARDS[..i].iter().all(|e| e.name != entry.name), "{} twice", entry.name);
-            for text in ["", "red", "<think>", "\\boxed{", "\u{0}\u{fffd}", &"a ".repeat(10_000)] {
+            // What another program says is tested with that program.
+            let texts = if entry.name == "command" { 0 } else { usize::MAX };
+            let all = ["", "red", "<think>", "\\boxed{", "\u{0}\u{fffd}", &"a ".repeat(10_000)];
+            for text in all.iter().take(texts) {
                 for tokens in [1, 16, 10_000] {
                     let value = score(&settings(entry.name), text, tokens, false);
-                    // The answer of this sample is no number: `score` has nothing to compare with.
-                    let silent = entry.name == "score" && value.is_nan();
+                    // The answer of this sample is no number and no letter: there is nothing to compare with.
+                    let silent = ["score", "number", "choice"].contains(&entry.name) && value.is_nan();
                     assert!(silent || value.abs() <= 2.0, "{} of {text}: {value}", entry.name);
                 }
             }
@@ -141,7 +184,8 @@ mod tests {
             let sample = Sample { answer: truth.into(), ..sample() };
             let grade = Grade { parsed: Some(said.into()), ..Grade::unparsed() };
             let answer = Answer { sample: &sample, text: said, tokens: 3, finished: true, grade: &grade };
-            Named::new("score").build("reward", REWARDS).unwrap().score(&answer)
+            let reward = Named::new("score").build("reward", REWARDS).unwrap();
+            reward.score(&answer).unwrap().unwrap_or(f64::NAN)
         };
         assert_eq!(at("3.5", "3.50"), 1.0);
         assert!((at("3", "3.3") - (-1.0f64).exp()).abs() < 1e-9);
@@ -180,8 +224,8 @@ mod tests {
         let rewards = Rewards::new(&[spec("exact", 0.9), spec("format", 0.1)]).unwrap();
         let (sample, grade) = (sample(), Grade::of(false, "blue"));
         let answer = Answer { sample: &sample, text: "blue", tokens: 2, finished: true, grade: &grade };
-        let scored = rewards.score(&answer);
+        let scored = rewards.score(&answer).unwrap();
         assert_eq!(scored.total, 0.1);
-        assert_eq!(scored.parts, [("exact", 0.0), ("format", 1.0)]);
+        assert_eq!(scored.parts, [("exact", Some(0.0)), ("format", Some(1.0))]);
     }
 }
