@@ -3,11 +3,13 @@
 
 use crate::log::Metrics;
 
-/// `PREFIX/plcc`, `/srcc`, `/krcc`, `/rmse` of pairs (said, truth); nothing with fewer than two pairs, and
-/// a correlation of 0 where one side is constant.
+/// `PREFIX/plcc`, `/srcc`, `/krcc`, `/rmse` of pairs (said, truth); NaN with fewer than two pairs, and a
+/// correlation of 0 where one side is constant.
 pub(crate) fn correlations(prefix: &str, pairs: &[(f64, f64)]) -> Metrics {
     let mut metrics = Metrics::default();
     if pairs.len() < 2 {
+        let names = ["plcc", "srcc", "krcc", "rmse"];
+        names.iter().for_each(|name| metrics.put(format!("{prefix}/{name}"), f64::NAN));
         return metrics;
     }
     let (said, truth): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
@@ -71,7 +73,7 @@ mod tests {
             assert!((found - expected).abs() < 1e-12, "{name}: {found}, expected {expected}");
         }
         assert_eq!(correlations("s", &[(1.0, 2.0), (1.0, 3.0)]).get("s/plcc"), Some(0.0));
-        assert!(correlations("s", &pairs[..1]).iter().next().is_none());
+        assert!(correlations("s", &pairs[..1]).get("s/rmse").unwrap().is_nan());
     }
 
     const SCIPY: [(&str, f64); 4] = [

@@ -40,6 +40,8 @@ pub struct Evaluation {
 struct Tally {
     right: usize,
     unparsed: usize,
+    /// Whether an answer is to be a number.
+    numeric: bool,
     /// What was said and what is true, where both are numbers.
     scores: Vec<(f64, f64)>,
     lines: Vec<Value>,
@@ -112,7 +114,9 @@ impl Evaluation {
             let name = format!("eval/{task}/{}", cell.name);
             metrics.put(format!("{name}/accuracy"), share(tally.right));
             metrics.put(format!("{name}/unparsed"), share(tally.unparsed));
-            metrics.extend(correlations(&name, &tally.scores));
+            if tally.numeric {
+                metrics.extend(correlations(&name, &tally.scores));
+            }
             corrupted.extend(cell.corruption.map(|_| share(tally.right)));
             lines.extend(tally.lines);
         }
@@ -161,7 +165,8 @@ impl Tally {
     fn count(&mut self, sample: &Sample, text: &str, grade: &Grade) {
         self.right += usize::from(grade.outcome == Outcome::Right);
         self.unparsed += usize::from(grade.outcome == Outcome::Unparsed);
-        let said = signed(grade::zone(text));
-        self.scores.extend(said.zip(grade::number::parse(&sample.answer)));
+        let truth = grade::number::parse(&sample.answer);
+        self.numeric |= truth.is_some();
+        self.scores.extend(signed(grade::zone(text)).zip(truth));
     }
 }

@@ -40,6 +40,13 @@ struct Asked {
     answers: Vec<Vec<u32>>,
 }
 
+impl Asked {
+    fn prompt(&self, view: Option<&str>) -> Option<&Arc<Prompt>> {
+        let Some(view) = view else { return Some(&self.prompt) };
+        self.views.iter().find(|(name, _)| name == view).map(|(_, prompt)| prompt)
+    }
+}
+
 /// Which answers a view is asked about, and how many tokens of each; 0 for none.
 pub type Keep = Vec<usize>;
 
@@ -84,14 +91,9 @@ impl Micro {
         let mut draft = RowDraft { builder: PackBuilder::new(), placed: vec![] };
         let all = self.keep_all();
         if clean {
-            draft.part(self, |asked| Some(&asked.prompt), &all)?;
+            draft.part(self, None, &all)?;
         }
-        for (name, keep) in views {
-            let prompt = |asked: &'_ Asked| -> Option<&Arc<Prompt>> {
-                asked.views.iter().find(|(view, _)| view == name).map(|(_, prompt)| prompt)
-            };
-            draft.part(self, prompt, keep)?;
-        }
+        views.iter().try_for_each(|(name, keep)| draft.part(self, Some(name), keep))?;
         draft.finish(self)
     }
 
@@ -108,16 +110,12 @@ struct RowDraft {
 }
 
 impl RowDraft {
-    fn part(
-        &mut self,
-        micro: &Micro,
-        prompt: impl for<'a> Fn(&'a Asked) -> Option<&'a Arc<Prompt>>,
-        keep: &Keep,
-    ) -> Result<()> {
+    /// Asks about the view `view`, or about the clean images.
+    fn part(&mut self, micro: &Micro, view: Option<&str>, keep: &Keep) -> Result<()> {
         let mut placed = vec![];
         for asked in &micro.asked {
             let kept: Vec<usize> = asked.sequences.clone().filter(|&s| keep[s] > 0).collect();
-            let Some(prompt) = prompt(asked).filter(|_| !kept.is_empty()) else { continue };
+            let Some(prompt) = asked.prompt(view).filter(|_| !kept.is_empty()) else { continue };
             let root = self.builder.root(prompt)?;
             for s in kept {
                 let ids = &asked.answers[s - asked.sequences.start][..keep[s]];

@@ -187,7 +187,9 @@ fn describe(groups: &[Group], credits: &[Vec<f64>]) -> Metrics {
     let of = |outcome: Verdict| rollouts().filter(|r| r.grade.outcome == outcome).count();
     metrics.put("accuracy", share(of(Verdict::Right)));
     metrics.put("unparsed", share(of(Verdict::Unparsed)));
-    metrics.extend(correlations("score", &scores(groups)));
+    if let Some(pairs) = scores(groups) {
+        metrics.extend(correlations("score", &pairs));
+    }
     let silent = credits.iter().filter(|c| c.iter().all(|a| *a == 0.0)).count();
     metrics.put("groups/silent", silent as f64 / groups.len().max(1) as f64);
     let tokens: Vec<f64> = rollouts().map(|r| r.ids.len() as f64).collect();
@@ -198,13 +200,14 @@ fn describe(groups: &[Group], credits: &[Vec<f64>]) -> Metrics {
     metrics
 }
 
-/// What was said and what is true, where both are numbers.
-fn scores(groups: &[Group]) -> Vec<(f64, f64)> {
-    let truth = |group: &Group| grade::number::parse(&group.sample.answer);
-    let pairs = groups.iter().filter_map(|group| Some((group, truth(group)?)));
-    let said = |(group, truth): (&Group, f64)| {
-        let values = group.outcomes().into_iter().map(|o| o.value).filter(|v| v.is_finite());
-        values.map(|value| (value, truth)).collect::<Vec<_>>()
-    };
-    pairs.flat_map(said).collect()
+/// What was said and what is true, where both are numbers; `None` where no answer is to be a number.
+fn scores(groups: &[Group]) -> Option<Vec<(f64, f64)>> {
+    let (mut pairs, mut numeric) = (Vec::new(), false);
+    for group in groups {
+        let Some(truth) = grade::number::parse(&group.sample.answer) else { continue };
+        numeric = true;
+        let said = group.outcomes().into_iter().map(|o| o.value);
+        pairs.extend(said.filter(|v| v.is_finite()).map(|value| (value, truth)));
+    }
+    numeric.then_some(pairs)
 }

@@ -213,7 +213,7 @@ impl Updater<'_> {
             let view = signal.view().map(|name| self.name(name));
             let scored = view.as_ref().and_then(|name| seen.views.get(name));
             // A view that no answer of this micro-batch is asked about.
-            let none_n = || Ok(seen.clean.logp_n.zeros_like()?.detach());
+            let none_n = || -> Result<Tensor> { Ok(seen.clean.logp_n.zeros_like()?.detach()) };
             let value_n = match signal {
                 Signal::Entropy => seen.clean.entropy_n.clone(),
                 Signal::Reference => match &reference {

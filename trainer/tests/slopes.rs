@@ -100,8 +100,10 @@ const PLAIN: Ask = Ask { budget: 100_000, lean: false, old: false, credit: 0.0 }
 
 impl Model {
     fn micros(&self, ask: Ask) -> Vec<Micro> {
-        let credits = [[1.0, -0.5, 0.3], [0.2, 0.9, -1.0], [-0.4, 0.1, 0.6]].map(|g| g.map(|c| c * ask.credit));
-        let credited: Vec<(&Group, &[f64])> = self.groups.iter().zip(credits.iter().map(|c| &c[..])).collect();
+        let credits =
+            [[1.0, -0.5, 0.3], [0.2, 0.9, -1.0], [-0.4, 0.1, 0.6]].map(|g| g.map(|c| c * ask.credit));
+        let credited: Vec<(&Group, &[f64])> =
+            self.groups.iter().zip(credits.iter().map(|c| &c[..])).collect();
         micro::pack(&credited, ask.budget, true).unwrap()
     }
 

@@ -31,6 +31,8 @@ enum Form {
     ThinkBoxed,
     /// `<think>...</think><answer>...</answer>` and nothing else.
     ThinkAnswer,
+    /// The same with nothing but a number in the answer (Q-Hawkeye).
+    ThinkNumber,
 }
 
 impl Reward for Format {
@@ -45,6 +47,9 @@ impl Reward for Format {
             Form::Boxed => grade::boxed(text).is_some(),
             Form::ThinkBoxed => grade::format::think_boxed(text),
             Form::ThinkAnswer => grade::format::think_answer(text),
+            Form::ThinkNumber => {
+                grade::format::think_answer(text) && super::score::unsigned(grade::zone(text)).is_some()
+            }
         };
         Ok(Some(f64::from(u8::from(keeps && answer.finished))))
     }

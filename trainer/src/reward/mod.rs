@@ -195,6 +195,48 @@ mod tests {
     }
 
     #[test]
+    fn the_two_readings_of_a_score_differ_in_the_sign() {
+        assert_eq!(
+            ["3.5", " 4 ", "-2", "3/5", "3.5.1", "", "1e3", "+2"].map(score::unsigned),
+            [Some(3.5), Some(4.0), None, None, None, None, None, None]
+        );
+        assert_eq!(
+            ["3.5", "-2", "+2", "--2", "two"].map(signed),
+            [Some(3.5), Some(-2.0), Some(2.0), None, None]
+        );
+    }
+
+    /// What `reward` says of `text` where the truth and the options are these.
+    fn of_question(reward: Named, truth: &str, choices: &[&str], text: &str) -> Option<f64> {
+        let choices = choices.iter().map(ToString::to_string).collect();
+        let sample = Sample { answer: truth.into(), choices, ..sample() };
+        let grade = Grade::of(false, text);
+        let answer = Answer { sample: &sample, text, tokens: 2, finished: true, grade: &grade };
+        reward.build("reward", REWARDS).unwrap().score(&answer).unwrap()
+    }
+
+    #[test]
+    fn choices_numbers_and_mathematics_are_read_as_in_evaluation() {
+        let choice = |text: &str| of_question(Named::new("choice"), "B", &["red", "blue"], text);
+        assert_eq!([choice("(B)"), choice("blue"), choice("A")], [Some(1.0), Some(1.0), Some(0.0)]);
+        assert_eq!(of_question(Named::new("choice"), "B", &[], "B"), None);
+        let near = |text: &str| of_question(Named::new("number").with("relative", 0.05), "200", &[], text);
+        assert_eq!([near("209"), near("211"), near("about")], [Some(1.0), Some(0.0), Some(0.0)]);
+        assert_eq!(of_question(Named::new("number"), "red", &[], "3"), None);
+        let math = |text: &str| of_question(Named::new("math"), "\\boxed{\\frac{3}{4}}", &[], text);
+        assert_eq!(math("so \\boxed{0.75}"), Some(1.0));
+        assert_eq!([math("0.75"), math("\\boxed{0.7}")], [Some(0.0), Some(0.0)]);
+        let loose = Named::new("math").with("boxed", false);
+        assert_eq!(of_question(loose, "3/4", &[], "0.75"), Some(1.0));
+        // Bounded: what would send a computer algebra system searching is text here.
+        let clock = std::time::Instant::now();
+        let tower = format!("\\boxed{{{}2{}}}", "2^{".repeat(5_000), "}".repeat(5_000));
+        assert_eq!(math(&tower), Some(0.0));
+        assert_eq!(math(&format!("\\boxed{{{}}}", "(1+".repeat(50_000))), Some(0.0));
+        assert!(clock.elapsed().as_secs_f64() < 1.0, "{:?}", clock.elapsed());
+    }
+
+    #[test]
     fn repetition_costs_a_quarter_each_and_two_at_most() {
         let of = |text: &str| score(&Named::new("repetition"), text, 3, true);
         assert_eq!(of("abcde fg h"), 0.0);
@@ -216,6 +258,9 @@ mod tests {
         assert_eq!(of("think-boxed", "\\boxed{red}"), 0.0);
         assert_eq!(of("think-answer", "<think>hm</think><answer>red</answer>"), 1.0);
         assert_eq!(of("think-answer", "<answer>red</answer>"), 0.0);
+        assert_eq!(of("think-number", "<think>hm</think><answer>3.50</answer>"), 1.0);
+        assert_eq!(of("think-number", "<think>hm</think><answer>-3.50</answer>"), 0.0);
+        assert_eq!(of("think-number", "<think>hm</think><answer>good</answer>"), 0.0);
     }
 
     #[test]

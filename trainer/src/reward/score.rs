@@ -45,7 +45,7 @@ impl Reward for Score {
 }
 
 /// A number of digits with at most one dot, and nothing else.
-fn unsigned(text: &str) -> Option<f64> {
+pub(super) fn unsigned(text: &str) -> Option<f64> {
     let text = text.trim();
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     text.parse().ok().filter(|x: &f64| plain && x.is_finite())
