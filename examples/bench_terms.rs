@@ -47,6 +47,8 @@ fn group(policy: &LocalPolicy, size: u32, right: usize, tokens: usize) -> Outcom
         text: String::new(),
         logp_tempered: vec![],
         finished: true,
+        heard: vec![],
+        untrained: 0,
         grade: Grade::of(i < right, ""),
         scored: Scored { total: 0.0, parts: vec![] },
     };

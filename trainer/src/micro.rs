@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use foveate_datasets::Outcome;
 use foveate_objectives::{Scope, Sequences};
 use foveate_vision::models::TokenLogprobs;
-use foveate_vision::pack::{Pack, PackBuilder};
+use foveate_vision::pack::{Continuation, Pack, PackBuilder};
 use foveate_vision::processor::Prompt;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -37,7 +37,7 @@ struct Asked {
     views: Vec<(String, Arc<Prompt>)>,
     /// Its answers among the sequences of the micro-batch.
     sequences: Range<usize>,
-    answers: Vec<Vec<u32>>,
+    answers: Vec<Continuation>,
 }
 
 impl Asked {
@@ -102,6 +102,17 @@ impl Micro {
     }
 }
 
+/// The first `keep` scored tokens of an answer, with what stands between them.
+fn first(answer: &Continuation, mut keep: usize) -> Continuation {
+    let mut scored = Vec::new();
+    for run in &answer.scored {
+        let taken = run.len().min(keep);
+        keep -= taken;
+        scored.extend((taken > 0).then(|| run.start..run.start + taken));
+    }
+    Continuation { scored, ..answer.clone() }
+}
+
 /// A [`Row`] in the making.
 struct RowDraft {
     builder: PackBuilder,
@@ -118,8 +129,8 @@ impl RowDraft {
             let Some(prompt) = asked.prompt(view).filter(|_| !kept.is_empty()) else { continue };
             let root = self.builder.root(prompt)?;
             for s in kept {
-                let ids = &asked.answers[s - asked.sequences.start][..keep[s]];
-                placed.push((s, self.builder.completion(root, ids)?));
+                let answer = first(&asked.answers[s - asked.sequences.start], keep[s]);
+                placed.push((s, self.builder.continuation(root, answer)?));
             }
         }
         self.placed.push(placed);
@@ -198,11 +209,11 @@ impl Draft {
     }
 
     /// Adds an answer to the last prompt.
-    fn completion(&mut self, root: usize, ids: &[u32]) -> Result<()> {
-        self.builder.completion(root, ids)?;
+    fn completion(&mut self, root: usize, answer: Continuation) -> Result<()> {
+        self.builder.continuation(root, answer.clone())?;
         if let Some(asked) = self.asked.last_mut() {
             asked.sequences.end += 1;
-            asked.answers.push(ids.to_vec());
+            asked.answers.push(answer);
         }
         Ok(())
     }
@@ -236,7 +247,7 @@ pub fn pack(groups: &[(&Group, &[f64])], budget: usize, mask_cut: bool) -> Resul
         for (rollout, &advantage) in group.rollouts.iter().zip(*advantages) {
             let prompt = if root.is_none() { group.prompt.input_ids.len() } else { 0 };
             let tokens = draft.builder.tokens();
-            if tokens > 0 && tokens + prompt + rollout.ids.len() > budget {
+            if tokens > 0 && tokens + prompt + rollout.tokens() > budget {
                 done.push(std::mem::take(&mut draft).finish()?);
                 root = None;
             }
@@ -244,14 +255,15 @@ pub fn pack(groups: &[(&Group, &[f64])], budget: usize, mask_cut: bool) -> Resul
                 Some(root) => root,
                 None => *root.insert(draft.root(group)?),
             };
-            draft.completion(root, &rollout.ids)?;
+            draft.completion(root, rollout.continuation())?;
             let n = rollout.ids.len();
             draft.advantage_n.extend(std::iter::repeat_n(advantage as f32, n));
             match rollout.logp_tempered.len() == n {
                 true => draft.sampled_n.extend(&rollout.logp_tempered),
                 false => draft.sampled_n.extend(std::iter::repeat_n(f32::NAN, n)),
             }
-            draft.counted_n.extend(std::iter::repeat_n(rollout.finished || !mask_cut, n));
+            let whole = rollout.finished || !mask_cut;
+            draft.counted_n.extend((0..n).map(|at| whole && at >= rollout.untrained));
             draft.correct_s.push(rollout.grade.outcome == Outcome::Right);
         }
     }

@@ -5,6 +5,7 @@ use crate::log::{Metrics, moments};
 use crate::micro::{self, Micro};
 use crate::rollout::{Group, Roller};
 use crate::trainer::Trainer;
+use crate::turns::measure;
 use crate::update::{self, Updater};
 use crate::view::picked;
 use crate::{Error, Result};
@@ -29,6 +30,7 @@ impl Trainer {
             policy: &self.policy,
             source: &self.source,
             images: &self.images,
+            turns: self.turns.as_ref(),
             rewards: &self.rewards,
             views: &self.views,
             recipe: &self.recipe.rollout,
@@ -49,6 +51,10 @@ impl Trainer {
         let lines: Vec<_> = logged.flat_map(|(group, credit)| group.lines(line, credit)).collect();
         self.completions.append(&lines)?;
         let mut metrics = describe(&groups, &credits);
+        if self.turns.is_some() {
+            let answers = groups.iter().flat_map(|g| g.rollouts.iter().map(|r| (&g.sample, &r.heard[..])));
+            measure(&mut metrics, "", answers);
+        }
         if let Some(weights) = objective.group_weights(&outcomes) {
             metrics.put("groups/weight", moments(&weights).0);
         }

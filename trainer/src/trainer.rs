@@ -16,6 +16,7 @@ use crate::reward::{Reward, Rewards};
 use crate::run_dir::RunDir;
 use crate::seeds::{Purpose, seed};
 use crate::step::StepResult;
+use crate::turns::Turns;
 use crate::view::View;
 use crate::{Error, Result, warmup};
 use foveate_datasets::Split;
@@ -39,6 +40,7 @@ pub struct Trainer {
     pub(crate) views: Vec<View>,
     pub(crate) source: Source,
     pub(crate) images: Vec<Range<usize>>,
+    pub(crate) turns: Option<Turns>,
     pub(crate) optim: AdamW,
     pub(crate) progress: Progress,
     pub(crate) sink: GradSink,
@@ -125,7 +127,9 @@ impl Trainer {
         let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
         let images = if by_image { source.images() } else { vec![] };
         let reference = run.reference();
+        let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let mut trainer = Self {
+            turns,
             rewards: Rewards::new(&recipe.reward)?,
             views: View::all(&recipe.view, recipe.seed)?,
             optim: optimiser(&policy, &recipe)?,
@@ -303,7 +307,8 @@ impl Trainer {
         let clock = Instant::now();
         let mut metrics = Metrics::default();
         for evaluation in &self.evaluations {
-            let (measured, lines) = evaluation.run(&self.policy, self.progress.step, observer)?;
+            let turns = self.turns.as_ref();
+            let (measured, lines) = evaluation.run(&self.policy, turns, self.progress.step, observer)?;
             metrics.extend(measured);
             self.answers.append(&lines)?;
         }
@@ -364,7 +369,15 @@ impl Trainer {
     fn warmup_step(&mut self) -> Result<StepResult> {
         let step = self.progress.step;
         let (recipe, run_seed) = (&self.recipe.warmup, self.recipe.seed);
-        let groups = warmup::groups(&self.policy, &self.source, &self.images, recipe, run_seed, step)?;
+        let groups = warmup::groups(
+            &self.policy,
+            &self.source,
+            &self.images,
+            self.turns.as_ref(),
+            recipe,
+            run_seed,
+            step,
+        )?;
         let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
         let objective = warmup::objective()?;
         self.learn(&objective, 1.0, &groups, &credits, 1, step)

@@ -63,6 +63,8 @@ fn group(policy: &VisionLanguageModel, g: usize) -> Group {
         text: String::new(),
         logp_tempered: vec![],
         finished: !(g == 1 && i == 2),
+        heard: vec![],
+        untrained: 0,
         grade: Grade::of(g < 2 && i < 2, ""),
         scored: Scored { total: 0.0, parts: vec![] },
     };

@@ -12,6 +12,7 @@ pub use read::{from_file, from_text};
 use crate::hacking;
 use crate::optim::ScheduleKind;
 use foveate_objectives::{Named, ObjectiveSpec, TermSpec};
+use foveate_vision::grounding::Frame;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -150,6 +151,9 @@ pub struct RolloutRecipe {
     pub top_p: f32,
     /// What samples: `local`.
     pub engine: String,
+    /// Answers of several turns, with a closer look between them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turns: Option<TurnsRecipe>,
 }
 
 impl Default for RolloutRecipe {
@@ -165,8 +169,48 @@ impl Default for RolloutRecipe {
             temperature: 1.0,
             top_p: 1.0,
             engine: "local".into(),
+            turns: None,
         }
     }
+}
+
+/// `[rollout.turns]`: the model names a box, is shown that part of the image, and answers (MGPO).
+/// `rollout.max_tokens` is then the longest turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TurnsRecipe {
+    /// The model's turns at most, the answer included.
+    pub max: usize,
+    /// Whether it always has all of them. If not, a reply without a box is the answer.
+    pub forced: bool,
+    /// What is said to it: a row of [`foveate_vision::grounding::SCRIPTS`].
+    pub script: String,
+    /// Which turns give a gradient.
+    pub train: Trained,
+    /// What coordinates count, where it is not what the model's family was trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<Frame>,
+    /// A box is refused unless both sides are longer, in pixels as the model reads them; a token's side where
+    /// nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_side: Option<f64>,
+}
+
+impl Default for TurnsRecipe {
+    fn default() -> Self {
+        let (script, train) = ("mgpo".into(), Trained::All);
+        Self { max: 2, forced: true, script, train, frame: None, min_side: None }
+    }
+}
+
+/// The turns that give a gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trained {
+    /// All of the model's.
+    All,
+    /// The answer alone: what looking is worth if it is not learnt.
+    Last,
 }
 
 /// `[optim]`

@@ -158,7 +158,8 @@ mod tests {
             meta: serde_json::Map::new(),
         };
         let grade = Grade::of(false, text);
-        reward.score(&Answer { sample: &sample, text, tokens: 2, finished: true, grade: &grade })
+        let (tokens, finished) = (2, true);
+        reward.score(&Answer { sample: &sample, text, tokens, finished, grade: &grade, region: None })
     }
 
     #[test]

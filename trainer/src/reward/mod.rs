@@ -15,6 +15,7 @@ mod choice;
 mod command;
 mod exact;
 mod format;
+mod iou;
 mod length;
 mod number;
 mod repetition;
@@ -29,6 +30,7 @@ pub const REWARDS: &[Entry<dyn Reward>] = &[
     number::ENTRY,
     boxed_math::ENTRY,
     format::ENTRY,
+    iou::ENTRY,
     length::ENTRY,
     score::ENTRY,
     repetition::ENTRY,
@@ -48,6 +50,9 @@ pub struct Answer<'a> {
     pub finished: bool,
     /// The task's verdict.
     pub grade: &'a Grade,
+    /// The part of the image it looked at last, `[x1, y1, x2, y2]` in pixels of the original; `None` where it
+    /// named no box that can be shown.
+    pub region: Option<[f64; 4]>,
 }
 
 /// A number for an answer.
@@ -134,7 +139,8 @@ mod tests {
         let reward = reward.build("reward", REWARDS).unwrap();
         let grade = Grade::of(right, text);
         let sample = sample();
-        let answer = Answer { sample: &sample, text, tokens, finished: tokens < 16, grade: &grade };
+        let finished = tokens < 16;
+        let answer = Answer { sample: &sample, text, tokens, finished, grade: &grade, region: None };
         reward.score(&answer).unwrap().unwrap_or(f64::NAN)
     }
 
@@ -156,8 +162,9 @@ mod tests {
             for text in all.iter().take(texts) {
                 for tokens in [1, 16, 10_000] {
                     let value = score(&settings(entry.name), text, tokens, false);
-                    // The answer of this sample is no number and no letter: there is nothing to compare with.
-                    let silent = ["score", "number", "choice"].contains(&entry.name) && value.is_nan();
+                    // The answer of this sample is no number and no letter, nor does it say where to look:
+                    // there is nothing to compare with.
+                    let silent = ["score", "number", "choice", "iou"].contains(&entry.name) && value.is_nan();
                     assert!(silent || value.abs() <= 2.0, "{} of {text}: {value}", entry.name);
                 }
             }
@@ -183,7 +190,8 @@ mod tests {
         let at = |truth: &str, said: &str| {
             let sample = Sample { answer: truth.into(), ..sample() };
             let grade = Grade { parsed: Some(said.into()), ..Grade::unparsed() };
-            let answer = Answer { sample: &sample, text: said, tokens: 3, finished: true, grade: &grade };
+            let (text, tokens, finished) = (said, 3, true);
+            let answer = Answer { sample: &sample, text, tokens, finished, grade: &grade, region: None };
             let reward = Named::new("score").build("reward", REWARDS).unwrap();
             reward.score(&answer).unwrap().unwrap_or(f64::NAN)
         };
@@ -211,7 +219,8 @@ mod tests {
         let choices = choices.iter().map(ToString::to_string).collect();
         let sample = Sample { answer: truth.into(), choices, ..sample() };
         let grade = Grade::of(false, text);
-        let answer = Answer { sample: &sample, text, tokens: 2, finished: true, grade: &grade };
+        let (tokens, finished) = (2, true);
+        let answer = Answer { sample: &sample, text, tokens, finished, grade: &grade, region: None };
         reward.build("reward", REWARDS).unwrap().score(&answer).unwrap()
     }
 
@@ -234,6 +243,24 @@ mod tests {
         assert_eq!(math(&tower), Some(0.0));
         assert_eq!(math(&format!("\\boxed{{{}}}", "(1+".repeat(50_000))), Some(0.0));
         assert!(clock.elapsed().as_secs_f64() < 1.0, "{:?}", clock.elapsed());
+    }
+
+    #[test]
+    fn a_box_is_worth_its_overlap_with_what_was_asked_about() {
+        let at = |region: Option<[f64; 4]>, settings: Named| {
+            let targets = serde_json::json!([[10, 10, 10, 10], [20, 20, 10, 10]]);
+            let meta = serde_json::Map::from_iter([("targets".into(), targets)]);
+            let (sample, grade) = (Sample { meta, ..sample() }, Grade::of(true, "red"));
+            let (text, tokens, finished) = ("red", 3, true);
+            let answer = Answer { sample: &sample, text, tokens, finished, grade: &grade, region };
+            settings.build("reward", REWARDS).unwrap().score(&answer).unwrap().unwrap_or(f64::NAN)
+        };
+        let plain = || Named::new("iou");
+        assert_eq!(at(Some([10.0, 10.0, 30.0, 30.0]), plain()), 1.0);
+        assert_eq!(at(Some([10.0, 10.0, 30.0, 20.0]), plain()), 0.5);
+        assert_eq!(at(None, plain()), 0.0);
+        assert_eq!(at(Some([10.0, 10.0, 30.0, 20.0]), plain().with("threshold", 0.5)), 1.0);
+        assert_eq!(at(Some([10.0, 10.0, 30.0, 19.0]), plain().with("threshold", 0.5)), 0.0);
     }
 
     #[test]
@@ -268,7 +295,8 @@ mod tests {
         let spec = |name: &str, weight| RewardSpec { reward: Named::new(name), weight };
         let rewards = Rewards::new(&[spec("exact", 0.9), spec("format", 0.1)]).unwrap();
         let (sample, grade) = (sample(), Grade::of(false, "blue"));
-        let answer = Answer { sample: &sample, text: "blue", tokens: 2, finished: true, grade: &grade };
+        let (text, tokens, finished) = ("blue", 2, true);
+        let answer = Answer { sample: &sample, text, tokens, finished, grade: &grade, region: None };
         let scored = rewards.score(&answer).unwrap();
         assert_eq!(scored.total, 0.1);
         assert_eq!(scored.parts, [("exact", Some(0.0)), ("format", Some(1.0))]);

@@ -41,12 +41,12 @@ fn prefill_one(model: &VisionLanguageModel, prompt: &Prompt) -> Result<(PromptCa
     Ok((PromptCache { layers: layers.collect(), tokens, position }, hidden))
 }
 
-fn config_width(model: &VisionLanguageModel) -> usize {
+pub(crate) fn config_width(model: &VisionLanguageModel) -> usize {
     model.config().text.hidden_size
 }
 
 /// Logits `[R, V]` of hidden states `[R, d]` before the final norm.
-fn logits(model: &VisionLanguageModel, hidden: &[f32]) -> Result<Vec<f32>> {
+pub(crate) fn logits(model: &VisionLanguageModel, hidden: &[f32]) -> Result<Vec<f32>> {
     let normed = model.decoder().norm.apply(hidden)?;
     let head = model.decoder().head.host()?;
     Ok(skinny::product(&normed, &head, config_width(model)).into_vec())
@@ -63,7 +63,7 @@ pub(crate) fn step(model: &VisionLanguageModel, rows: &mut [&mut Row]) -> Result
             x.copy_from_slice(&table[row.next as usize * width..][..width]);
         }
     }
-    let positions: Vec<[u32; 3]> = rows.iter().map(|row| [row.prompt.position + row.steps; 3]).collect();
+    let positions: Vec<[u32; 3]> = rows.iter().map(|row| [row.position; 3]).collect();
     let rotary = model.rotary(&positions);
     for (index, layer) in decoder.layers.iter().enumerate() {
         let block = &layer.attention;
@@ -88,7 +88,9 @@ pub(crate) fn step(model: &VisionLanguageModel, rows: &mut [&mut Row]) -> Result
         let active = mlp.act.forward(&hidden, mlp.down.inner());
         add(&mut x, &apply(&mlp.down, &active)?);
     }
-    rows.iter_mut().for_each(|row| row.steps += 1);
+    for row in rows {
+        (row.steps, row.position) = (row.steps + 1, row.position + 1);
+    }
     logits(model, &x)
 }
 

@@ -256,8 +256,8 @@ impl VisionLanguageModel {
         Ok(Seen { features: Some(features), rows, places })
     }
 
-    /// Segments with image tokens, and the images they are of. A shared beginning takes the first images
-    /// of its prompts; each prompt's rest takes what is left.
+    /// Segments with image tokens, and the images they are of, in order of segments. A shared beginning takes
+    /// the first images of its prompts; each prompt's rest takes what is left; completions bring their own.
     fn placed_images<'a>(&self, pack: &'a Pack) -> Result<Vec<Placed<'a>>> {
         let merge = self.config.vision.merge_size;
         let mut placed = Vec::new();
@@ -286,7 +286,23 @@ impl VisionLanguageModel {
                 placed.push((rest, own));
             }
         }
+        for (segment, images) in &pack.continued {
+            let (found, tokens) = (self.image_rows(pack, *segment).len(), image_tokens(images, merge));
+            if found != tokens {
+                return Err(image_token_error(found, images, merge));
+            }
+            placed.push((*segment, images));
+        }
+        placed.sort_by_key(|(segment, _)| *segment);
         Ok(placed)
+    }
+
+    /// What the language model takes of one image: merged features, then deepstack features, `[F, d]` each,
+    /// in the order of its tokens.
+    pub(crate) fn look(&self, image: &Patches) -> Result<Vec<Tensor>> {
+        let features = self.tower.forward(&[image], &self.mode(None), false)?;
+        let all = std::iter::once(&features.merged).chain(&features.deepstack);
+        all.map(|x| in_image_order(x, &features.order)).collect()
     }
 
     fn image_rows(&self, pack: &Pack, segment: usize) -> Vec<u32> {
@@ -326,11 +342,6 @@ impl VisionLanguageModel {
         let hidden_td = self.hidden(pack, &mode, Some((&mut text_layers, &mut features)))?;
         let normed = self.decoder.finish(&hidden_td, &mode)?;
         let logits = normed.matmul(&self.decoder.head.var().t()?)?;
-        let in_image_order = |x: &Tensor, order: &[u32]| -> Result<Tensor> {
-            let mut inverse = vec![0u32; order.len()];
-            order.iter().enumerate().for_each(|(row, &index)| inverse[index as usize] = row as u32);
-            Ok(x.index_select(&Tensor::from_vec(inverse, order.len(), x.device())?, 0)?)
-        };
         let (mut vision_output, mut deepstack, mut vision_blocks) = (None, Vec::new(), Vec::new());
         if let Some(features) = features {
             vision_output = Some(in_image_order(&features.merged, &features.order)?);
@@ -360,8 +371,18 @@ impl VisionLanguageModel {
     }
 }
 
+/// Rows in tower order, put in image order.
+fn in_image_order(x: &Tensor, order: &[u32]) -> Result<Tensor> {
+    let mut inverse = vec![0u32; order.len()];
+    order.iter().enumerate().for_each(|(row, &index)| inverse[index as usize] = row as u32);
+    Ok(x.index_select(&Tensor::from_vec(inverse, order.len(), x.device())?, 0)?)
+}
+
+fn image_tokens(images: &[Arc<Patches>], merge: usize) -> usize {
+    images.iter().map(|image| image.image_tokens(merge)).sum()
+}
+
 fn image_token_error(found: usize, images: &[Arc<Patches>], merge: usize) -> Error {
-    let tokens: usize = images.iter().map(|image| image.image_tokens(merge)).sum();
-    let expected = format!("{tokens}, for {} images", images.len());
+    let expected = format!("{}, for {} images", image_tokens(images, merge), images.len());
     Error::input("prompt", "image tokens", expected, found)
 }

@@ -29,7 +29,7 @@ pub(crate) mod skinny;
 
 mod patch_embed;
 
-pub(crate) use attention::Attention;
+pub(crate) use attention::{Attention, attend_behind};
 pub(crate) use attention_block::{AttentionBlock, AttentionLayer, KvTap};
 pub(crate) use buffers::Buffer;
 pub(crate) use divergence::{Side, token_divergences};
