@@ -10,9 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// GRPO with PAPO and ROMA, two updates a step, on a very small model.
-const RECIPE: &str = r#"
-seed = 5
-
+const PAPO_ROMA: &str = r#"
 [data]
 task = "shapes"
 size = 56
@@ -56,6 +54,35 @@ weight = 0.5
 name = "reference-kl"
 weight = 0.01
 
+[[eval]]
+task = "shapes"
+limit = 4
+"#;
+
+/// MGPO: two turns with a closer look between them.
+const MGPO: &str = r#"
+[data]
+task = "search"
+size = 224
+
+[rollout]
+prompts = 2
+group = 3
+max_tokens = 8
+
+[rollout.turns]
+script = "brief"
+
+[[term]]
+name = "entropy"
+weight = -0.01
+
+[[eval]]
+task = "search"
+limit = 2
+"#;
+
+const COMMON: &str = r#"
 [optim]
 lr = 1e-3
 updates = 2
@@ -69,10 +96,6 @@ questions = 2
 steps = 6
 checkpoint_every = 1
 eval_every = 2
-
-[[eval]]
-task = "shapes"
-limit = 4
 "#;
 
 const LAST: &str = "checkpoints/step-000009";
@@ -80,11 +103,11 @@ const LAST: &str = "checkpoints/step-000009";
 struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Self {
+    fn new(recipe: &str) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         let spec = TinySpec { words: WORDS, ..TinySpec::laws(Family::Qwen2_5Vl) };
         tiny::write(&place.at("model"), &spec).unwrap();
-        let recipe = format!("model.path = \"model\"\n{RECIPE}");
+        let recipe = format!("seed = 5\nmodel.path = \"model\"\n{recipe}{COMMON}");
         std::fs::write(place.at("recipe.toml"), recipe).unwrap();
         place
     }
@@ -127,8 +150,17 @@ fn started(run: &Path) -> bool {
 }
 
 #[test]
-fn a_run_killed_at_random_moments_ends_in_the_same_bytes() {
-    let place = Place::new();
+fn a_run_of_papo_and_roma_killed_at_random_moments_ends_in_the_same_bytes() {
+    killed(PAPO_ROMA);
+}
+
+#[test]
+fn a_run_of_mgpo_killed_at_random_moments_ends_in_the_same_bytes() {
+    killed(MGPO);
+}
+
+fn killed(recipe: &str) {
+    let place = Place::new(recipe);
     let clock = Instant::now();
     place.finish(&["recipe.toml", "out=whole"]);
     let whole = clock.elapsed();
