@@ -201,6 +201,38 @@ fn the_fast_path_equals_the_composition() {
     });
 }
 
+/// The divergence of the groups' tokens from those of the same groups about other images, weighed unlike.
+fn diverged(model: &VisionLanguageModel, learns: [bool; 2], sink: &GradSink) -> Vec<f32> {
+    let clean =
+        vec![(prompt(model, &[image(model, 4, 6, 1)], 14), vec![completion(50, 5), completion(51, 3)])];
+    let view = vec![(prompt(model, &[image(model, 4, 6, 9)], 14), clean[0].1.clone())];
+    let score = |groups: &[_]| model.token_logprobs(&pack(groups), 0.8, Some(sink)).unwrap();
+    let (p, q) = (score(&clean), score(&view));
+    let kl_n = model.token_divergences(&p, (model, &q), learns, 0.8, Some(sink)).unwrap();
+    let weights: Vec<f32> = (0..8).map(|i| 0.3 + 0.2 * i as f32).collect();
+    let weights = Tensor::from_vec(weights, 8, &candle_core::Device::Cpu).unwrap();
+    // Both passes are in the graph whatever learns, so that every weight has a gradient.
+    let ties = ((p.logp_n.sum_all().unwrap() + q.logp_n.sum_all().unwrap()).unwrap() * 0.01).unwrap();
+    let loss = ((&kl_n * weights).unwrap().sum_all().unwrap() + ties).unwrap();
+    model.backward(&loss, sink).unwrap();
+    kl_n.to_vec1().unwrap()
+}
+
+#[test]
+fn the_divergence_of_two_images_equals_its_composition() {
+    every_family(|model, family| {
+        for learns in [[true, true], [true, false], [false, true]] {
+            let (fast, composed) = (GradSink::default(), GradSink::default());
+            let values = diverged(model, learns, &fast);
+            assert!(values.iter().all(|kl| *kl > 0.0), "{family}: {values:?}");
+            model.set_composed(true);
+            assert_close(&values, &diverged(model, learns, &composed), 2e-5, family);
+            model.set_composed(false);
+            assert_gradients(&gradients(model, &fast), &gradients(model, &composed), family);
+        }
+    });
+}
+
 #[test]
 fn checkpointing_changes_nothing() {
     every_family(|model, family| {

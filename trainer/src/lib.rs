@@ -9,9 +9,12 @@
 
 pub mod ask;
 pub mod checkpoint;
+mod correlation;
 pub mod data;
 mod error;
 pub mod evaluate;
+pub mod hacking;
+mod lean;
 pub mod log;
 pub mod micro;
 pub mod observer;
@@ -23,6 +26,7 @@ pub mod rollout;
 pub mod run_dir;
 pub mod seeds;
 mod step;
+mod sums;
 mod trainer;
 pub mod turns;
 pub mod update;

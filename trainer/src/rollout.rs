@@ -4,12 +4,12 @@ use crate::ask::Asker;
 use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::RolloutRecipe;
-use crate::reward::{Answer, Rewards, Scored};
+use crate::reward::{self, Answer, Rewards, Scored};
 use crate::seeds::{Purpose, seed};
 use crate::turns::{Episode, Heard, Turns, continuation};
 use crate::view::View;
 use crate::{Error, Result};
-use foveate_datasets::{Grade, Outcome, Sample};
+use foveate_datasets::{Grade, Outcome, Sample, grade};
 use foveate_objectives as objectives;
 use foveate_vision::grounding::Region;
 use foveate_vision::pack::Continuation;
@@ -107,9 +107,17 @@ impl Group {
             reward: r.scored.total,
             tokens: r.ids.len(),
             correct: r.grade.outcome == Outcome::Right,
-            value: r.grade.parsed.as_deref().and_then(|p| p.trim().parse().ok()).unwrap_or(f64::NAN),
+            value: reward::signed(grade::zone(&r.text)).unwrap_or(f64::NAN),
+            answer: self.distinct(r),
+            logp: f64::from(r.logp_tempered.iter().sum::<f32>()) / r.logp_tempered.len() as f64,
         };
         self.rollouts.iter().map(outcome).collect()
+    }
+
+    /// Which of the group's distinct answers `rollout` gives: the first rollout that gives it.
+    fn distinct(&self, rollout: &Rollout) -> usize {
+        let same = |other: &Rollout| other.grade.parsed == rollout.grade.parsed;
+        self.rollouts.iter().position(same).unwrap_or_default()
     }
 
     /// Lines for `completions.jsonl`.
@@ -201,7 +209,7 @@ impl Roller<'_> {
         let asker = Asker { policy, source, turns, sampling: &policy.sampling(self.recipe) };
         let groups = asker.ask(&indices, (self.recipe.group, &seeds), |image, _| image.clone())?;
         let groups = groups.into_iter().map(|(sample, prompt, all)| self.group(sample, prompt, all));
-        let mut groups: Vec<Group> = groups.collect();
+        let mut groups = groups.collect::<Result<Vec<_>>>()?;
         self.views.iter().try_for_each(|view| self.add(view, step, &indices, &mut groups))?;
         Ok(groups)
     }
@@ -220,8 +228,8 @@ impl Roller<'_> {
         Ok(())
     }
 
-    fn group(&self, sample: Sample, prompt: Arc<Prompt>, answers: Vec<Episode>) -> Group {
-        let rollout = |episode: Episode| {
+    fn group(&self, sample: Sample, prompt: Arc<Prompt>, answers: Vec<Episode>) -> Result<Group> {
+        let rollout = |episode: Episode| -> Result<Rollout> {
             let Episode { ids, logp_tempered, heard, text, finished } = episode;
             let grade = self.source.task().grade(&sample, &text);
             let region = heard.iter().rev().find_map(|heard| heard.region.ok());
@@ -232,11 +240,11 @@ impl Roller<'_> {
                 finished,
                 grade: &grade,
                 region: region.map(|region| region.original.map(f64::from)),
-            });
+            })?;
             let untrained = self.turns.map_or(0, |turns| turns.untrained(&heard));
-            Rollout { ids, text, logp_tempered, finished, heard, untrained, grade, scored }
+            Ok(Rollout { ids, text, logp_tempered, finished, heard, untrained, grade, scored })
         };
-        let rollouts = answers.into_iter().map(rollout).collect();
-        Group { sample, prompt, views: vec![], rollouts }
+        let rollouts = answers.into_iter().map(rollout).collect::<Result<_>>()?;
+        Ok(Group { sample, prompt, views: vec![], rollouts })
     }
 }

@@ -3,7 +3,7 @@
 use super::Recipe;
 use crate::reward::REWARDS;
 use crate::view::{PICKED, resolve};
-use foveate_objectives::Objective;
+use foveate_objectives::{Branch, Objective, Signal};
 use foveate_vision::grounding::SCRIPTS;
 
 /// The key at fault, and what is wrong with it.
@@ -33,8 +33,12 @@ impl Recipe {
             corruptions(&format!("view.{i}.corruptions"), &view.corruptions)?;
             severities(&format!("view.{i}.severities"), &view.severities)?;
         }
-        let objective = Objective::new(&self.objective, &self.term);
-        for signal in objective.map(|o| o.needs()).unwrap_or_default() {
+        let objective = Objective::new(&self.objective, &self.term).map(|o| (o.needs(), o.reward_needs()));
+        let (needs, of_reward) = objective.unwrap_or_default();
+        for signal in needs.into_iter().chain(of_reward) {
+            let whole = matches!(signal, Signal::ViewDivergence(_, branch) if branch != Branch::Clean);
+            let lean = self.optim.lean_views && whole;
+            holds("optim.lean_views", !lean, "false with an `estimator = \"full\"` through a view", "true")?;
             let Some(name) = signal.view() else { continue };
             let made = self.view.iter().any(|v| v.name == name) || (name == PICKED && !self.view.is_empty());
             holds("term", made, "about views that a [[view]] makes", format!("about `{name}`"))?;

@@ -9,6 +9,7 @@ mod read;
 
 pub use read::{from_file, from_text};
 
+use crate::hacking;
 use crate::optim::ScheduleKind;
 use foveate_objectives::{Named, ObjectiveSpec, TermSpec};
 use foveate_vision::grounding::Frame;
@@ -232,6 +233,9 @@ pub struct OptimRecipe {
     pub updates: usize,
     /// Tokens a forward pass may hold; a mini-batch is cut into as many passes as that takes.
     pub token_budget: usize,
+    /// Run views without gradients first, and again with them only for the answers in which a term has
+    /// one: less memory, and less time where few views win a token.
+    pub lean_views: bool,
     /// Updates that may be lost to numbers that are not finite before the run stops.
     pub max_skipped: u64,
 }
@@ -247,6 +251,7 @@ impl Default for OptimRecipe {
             clip_norm: 1.0,
             updates: 1,
             token_budget: 16_384,
+            lean_views: false,
             max_skipped: 5,
         }
     }
@@ -286,11 +291,28 @@ pub struct TrainRecipe {
     pub eval_every: u64,
     /// Groups of each step whose answers go to `completions.jsonl`.
     pub completions: usize,
+    /// Answers of each evaluated kind of image that go to `evaluations.jsonl`.
+    pub eval_completions: usize,
+    /// The metric whose largest value names the best checkpoint, kept beside the latest; by default the
+    /// clean accuracy of the first `[[eval]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<String>,
+    /// What is done when a perception term is hacked: `off`, `warn` or `stop`.
+    pub hacking: hacking::Policy,
 }
 
 impl Default for TrainRecipe {
     fn default() -> Self {
-        Self { steps: 100, checkpoint_every: 50, keep: 2, eval_every: 0, completions: 4 }
+        Self {
+            steps: 100,
+            checkpoint_every: 50,
+            keep: 2,
+            eval_every: 0,
+            completions: 4,
+            eval_completions: 8,
+            best: None,
+            hacking: hacking::Policy::default(),
+        }
     }
 }
 

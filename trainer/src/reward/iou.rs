@@ -1,6 +1,7 @@
 //! How well the part that was looked at is the part that the question is about.
 
 use super::{Answer, Reward};
+use crate::Result;
 use crate::turns::{hull, intersection_over_union};
 use foveate_objectives::Entry;
 use serde::Deserialize;
@@ -11,7 +12,7 @@ pub(super) const ENTRY: Entry<dyn Reward> = Entry {
     build: |v| Ok(Box::new(serde_json::from_value::<Iou>(v)?)),
 };
 
-/// The overlap of the last box with the one around `meta.targets`; 0 without a box, NaN without targets.
+/// The overlap of the last box with the one around `meta.targets`; 0 without a box, `None` without targets.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Iou {
@@ -24,12 +25,12 @@ impl Reward for Iou {
         ENTRY.name
     }
 
-    fn score(&self, answer: &Answer<'_>) -> f64 {
-        let Some(hull) = hull(answer.sample) else { return f64::NAN };
+    fn score(&self, answer: &Answer<'_>) -> Result<Option<f64>> {
+        let Some(hull) = hull(answer.sample) else { return Ok(None) };
         let overlap = answer.region.map_or(0.0, |region| intersection_over_union(region, hull));
-        match self.threshold > 0.0 {
+        Ok(Some(match self.threshold > 0.0 {
             true => f64::from(u8::from(overlap >= self.threshold)),
             false => overlap,
-        }
+        }))
     }
 }

@@ -20,7 +20,7 @@ use candle_core::{Device, Tensor};
 
 use crate::config::Config;
 use crate::images::Patches;
-use crate::nn::{GradSink, Mode, Rotary, token_logprobs};
+use crate::nn::{GradSink, Mode, Rotary, Side, token_divergences, token_logprobs};
 use crate::pack::Pack;
 use crate::weights::{self, Weights};
 use crate::{Error, Result};
@@ -48,6 +48,8 @@ pub struct TokenLogprobs {
     pub logp_n: Tensor,
     /// Entropy of the whole distribution at each target, in nats, `[N]`.
     pub entropy_n: Tensor,
+    /// What the head read, `[N, d]`: for [`VisionLanguageModel::token_divergences`].
+    pub hidden_nd: Tensor,
 }
 
 /// Every intermediate of a forward pass, for tools that compare implementations.
@@ -168,7 +170,25 @@ impl VisionLanguageModel {
             Tensor::from_slice(&pack.predictors_n, pack.predictors_n.len(), hidden_td.device())?;
         let hidden_nd = self.decoder.finish(&hidden_td.index_select(&predictors_n, 0)?, &mode)?;
         let both_2n = token_logprobs(&hidden_nd, &self.decoder.head, &pack.targets_n, temperature, &mode)?;
-        Ok(TokenLogprobs { logp_n: both_2n.get(0)?, entropy_n: both_2n.get(1)? })
+        Ok(TokenLogprobs { logp_n: both_2n.get(0)?, entropy_n: both_2n.get(1)?, hidden_nd })
+    }
+
+    /// `KL(p ‖ q)` over the vocabulary at each token that both scored, `[N]`: `p` by this model, `q` by
+    /// `other` (this one given another image, or a frozen one). `learns` says which sides have gradients.
+    ///
+    /// # Errors
+    /// Unlike vocabularies or numbers of tokens, and those of the tensor library.
+    pub fn token_divergences(
+        &self,
+        p: &TokenLogprobs,
+        (other, q): (&Self, &TokenLogprobs),
+        learns: [bool; 2],
+        temperature: f32,
+        sink: Option<&GradSink>,
+    ) -> Result<Tensor> {
+        let p = Side { hidden_nd: &p.hidden_nd, head: &self.decoder.head, learns: learns[0] };
+        let q = Side { hidden_nd: &q.hidden_nd, head: &other.decoder.head, learns: learns[1] };
+        Ok(token_divergences(p, q, temperature, &self.mode(sink))?)
     }
 
     /// Hidden states `[T, d]` of a pack before the final norm.
