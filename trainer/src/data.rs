@@ -39,7 +39,14 @@ impl Source {
     ) -> Result<Self> {
         let options =
             OpenOptions { data: path.map(Path::to_path_buf), seed: run_seed, size, ..Default::default() };
-        let task = open(task, &options)?;
+        Self::of(open(task, &options)?, split, limit, run_seed)
+    }
+
+    /// A split of a task at hand, its first `limit` samples at most.
+    ///
+    /// # Errors
+    /// An empty split.
+    pub fn of(task: Box<dyn Task>, split: Split, limit: Option<usize>, run_seed: u64) -> Result<Self> {
         let len = task.len(split).min(limit.unwrap_or(usize::MAX));
         if len == 0 {
             let message =
@@ -75,6 +82,12 @@ impl Source {
     /// The samples at the `positions` of an endless sequence of shuffled epochs.
     pub fn shuffled(&self, positions: Range<u64>) -> Vec<usize> {
         shuffled(self.run_seed, Purpose::Order, self.len, positions)
+    }
+
+    /// `indices` cut where the next one is about another image than the one before.
+    pub fn about<'a>(&self, indices: &'a [usize]) -> Vec<&'a [usize]> {
+        let image_of = |index: usize| self.task.image_of(self.split, index);
+        indices.chunk_by(|a, b| image_of(*a) == image_of(*b)).collect()
     }
 
     /// Runs of samples that share an image, in the order of the split.
@@ -143,8 +156,7 @@ pub fn prompts(
     change: impl Fn(&RgbImage, usize) -> RgbImage + Sync,
 ) -> Result<Vec<(Sample, Arc<Prompt>)>> {
     // Neighbours about one image share its patches, and so its pass through the vision tower.
-    let image_of = |index: usize| source.task.image_of(source.split, index);
-    let about: Vec<&[usize]> = indices.chunk_by(|a, b| image_of(*a) == image_of(*b)).collect();
+    let about = source.about(indices);
     let ask = |indices: &&[usize]| -> Result<Vec<(Sample, Arc<Prompt>)>> {
         let samples = indices.iter().map(|&index| source.sample(index)).collect::<Result<Vec<_>>>()?;
         let cut = |image: &ImageRef| {

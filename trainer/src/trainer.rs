@@ -3,18 +3,20 @@
 //! Left out on purpose: a controller, callbacks, queues. One process does one thing after another; what
 //! takes long tells the [`Observer`], and the stop flag is looked at between steps.
 
-use crate::checkpoint::{self, Progress};
+use crate::checkpoint::{self, Best, Progress};
 use crate::data::Source;
 use crate::evaluate::Evaluation;
-use crate::log::{Events, JsonLines, Metrics};
+use crate::hacking;
+use crate::log::{self, Events, JsonLines, Metrics};
 use crate::observer::{Observer, Stage};
 use crate::optim::{AdamW, AdamWConfig, Schedule, ScheduleKind, Slot};
 use crate::policy::LocalPolicy;
 use crate::recipe::{self, Recipe};
-use crate::reward::Rewards;
+use crate::reward::{Reward, Rewards};
 use crate::run_dir::RunDir;
 use crate::seeds::{Purpose, seed};
 use crate::step::StepResult;
+use crate::turns::Turns;
 use crate::view::View;
 use crate::{Error, Result, warmup};
 use foveate_datasets::Split;
@@ -39,12 +41,15 @@ pub struct Trainer {
     pub(crate) views: Vec<View>,
     pub(crate) source: Source,
     pub(crate) images: Vec<Range<usize>>,
+    pub(crate) turns: Option<Turns>,
     pub(crate) optim: AdamW,
     pub(crate) progress: Progress,
     pub(crate) sink: GradSink,
     evaluations: Vec<Evaluation>,
     metrics: JsonLines,
     pub(crate) completions: JsonLines,
+    answers: JsonLines,
+    watch: Option<hacking::Watch>,
     events: Events,
 }
 
@@ -120,12 +125,16 @@ impl Trainer {
         let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
         let images = if by_image { source.images() } else { vec![] };
         let reference = run.reference();
+        let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let mut trainer = Self {
+            turns,
             rewards: Rewards::new(&recipe.reward)?,
             views: View::all(&recipe.view, recipe.seed)?,
             optim: optimiser(&policy, &recipe)?,
             metrics: JsonLines::open(&run.metrics(), progress.step)?,
             completions: JsonLines::open(&run.completions(), progress.step)?,
+            answers: JsonLines::open(&run.evaluations(), progress.step)?,
+            watch: hacking::watch(&recipe.term),
             events: Events::create(run.path(), now())?,
             progress: Progress { seed: recipe.seed, ..progress },
             sink: GradSink::default(),
@@ -138,6 +147,11 @@ impl Trainer {
             images,
             evaluations,
         };
+        if let Some(watch) = &mut trainer.watch {
+            let lines = log::lines(&trainer.run.metrics())?;
+            let trained = lines.iter().filter(|line| line["stage"] == Stage::Train.name());
+            trained.for_each(|line| watch.remember(|name| line[name].as_f64()));
+        }
         if trainer.needs_reference() && reference.is_dir() {
             trainer.reference = Some(LocalPolicy::load(&reference)?);
         }
@@ -147,6 +161,12 @@ impl Trainer {
     /// The recipe that is followed.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// Adds a reward of the program's own to those of the recipe. The recipe does not know it: a program
+    /// that resumes its run adds it again.
+    pub fn add_reward(&mut self, weight: f64, reward: Box<dyn Reward>) {
+        self.rewards.push(weight, reward);
     }
 
     /// The model as it is now.
@@ -179,14 +199,19 @@ impl Trainer {
             self.lose(lost, observer)?;
             metrics.put("updates/skipped", self.progress.skipped as f64);
             metrics.put("time/step_s", clock.elapsed().as_secs_f64());
+            let mut improved = false;
             if self.due(self.recipe.train.eval_every, stage == Stage::Train) {
                 metrics.extend(self.evaluate(observer)?);
+                improved = self.improve(&metrics);
             }
+            let hacked = if stage == Stage::Train { self.watch_step(&mut metrics, observer) } else { Ok(()) };
             self.record(stage, &metrics)?;
             observer.step(stage, self.progress.step, &metrics);
-            if self.due(self.recipe.train.checkpoint_every, true) || stop.load(Ordering::Relaxed) {
+            let leaves = stop.load(Ordering::Relaxed) || hacked.is_err();
+            if self.due(self.recipe.train.checkpoint_every, true) || improved || leaves {
                 self.checkpoint(observer)?;
             }
+            hacked?;
         }
         self.finish(total, observer)
     }
@@ -213,6 +238,33 @@ impl Trainer {
         }
     }
 
+    /// Looks for the signs of hacking, and says what the recipe wants said.
+    fn watch_step(&mut self, metrics: &mut Metrics, observer: &mut dyn Observer) -> Result<()> {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        let signs = watch.step(metrics);
+        let (step, policy) = (self.progress.step, self.recipe.train.hacking);
+        match (policy, signs.count()) {
+            (hacking::Policy::Stop, 3..) => Err(Error::Hacking { step, signs: signs.describe() }),
+            (hacking::Policy::Warn | hacking::Policy::Stop, 2..) => {
+                observer.note(&format!("step {step}: {}", signs.describe()));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this evaluation is the best so far.
+    fn improve(&mut self, metrics: &Metrics) -> bool {
+        let first = self.recipe.eval.first().map(|eval| format!("eval/{}/clean/accuracy", eval.task));
+        let Some(name) = self.recipe.train.best.clone().or(first) else { return false };
+        let Some(value) = metrics.get(&name).filter(|value| value.is_finite()) else { return false };
+        let better = self.progress.best.is_none_or(|best| value > best.value);
+        if better {
+            self.progress.best = Some(Best { step: self.progress.step, value });
+        }
+        better
+    }
+
     /// What there is to measure before the first step.
     fn begin(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let metrics = self.evaluate(observer)?;
@@ -236,7 +288,8 @@ impl Trainer {
     }
 
     fn needs_reference(&self) -> bool {
-        self.objective.needs().contains(&Signal::Reference)
+        let needs = self.objective.needs().into_iter().chain(self.objective.reward_needs());
+        needs.into_iter().any(|s| matches!(s, Signal::Reference | Signal::ReferenceDivergence))
     }
 
     /// Whether something happens now that happens at the end of each stage and, where it is `between`,
@@ -248,11 +301,14 @@ impl Trainer {
         end || (between && every > 0 && of_stage % every == 0)
     }
 
-    fn evaluate(&self, observer: &mut dyn Observer) -> Result<Metrics> {
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<Metrics> {
         let clock = Instant::now();
         let mut metrics = Metrics::default();
         for evaluation in &self.evaluations {
-            metrics.extend(evaluation.run(&self.policy, observer)?);
+            let turns = self.turns.as_ref();
+            let (measured, lines) = evaluation.run(&self.policy, turns, self.progress.step, observer)?;
+            metrics.extend(measured);
+            self.answers.append(&lines)?;
         }
         if !self.evaluations.is_empty() {
             metrics.put("time/eval_s", clock.elapsed().as_secs_f64());
@@ -267,7 +323,8 @@ impl Trainer {
 
     fn checkpoint(&self, observer: &mut dyn Observer) -> Result<PathBuf> {
         let fill = |dir: &Path| checkpoint::write(dir, &self.policy, &self.optim, &self.progress);
-        let dir = self.run.checkpoint(self.progress.step, self.recipe.train.keep, fill)?;
+        let best = self.progress.best.map(|best| best.step);
+        let dir = self.run.checkpoint(self.progress.step, self.recipe.train.keep, best, fill)?;
         observer.checkpoint(self.progress.step, &dir);
         Ok(dir)
     }
@@ -310,7 +367,15 @@ impl Trainer {
     fn warmup_step(&mut self) -> Result<StepResult> {
         let step = self.progress.step;
         let (recipe, run_seed) = (&self.recipe.warmup, self.recipe.seed);
-        let groups = warmup::groups(&self.policy, &self.source, &self.images, recipe, run_seed, step)?;
+        let groups = warmup::groups(
+            &self.policy,
+            &self.source,
+            &self.images,
+            self.turns.as_ref(),
+            recipe,
+            run_seed,
+            step,
+        )?;
         let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
         let objective = warmup::objective()?;
         self.learn(&objective, 1.0, &groups, &credits, 1, step)
