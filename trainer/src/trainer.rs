@@ -21,8 +21,8 @@ use crate::view::View;
 use crate::{Error, Result, warmup};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
-use foveate_vision::nn::GradSink;
 use foveate_vision::models::{Parameter, Part};
+use foveate_vision::nn::GradSink;
 use foveate_vision::tiny::{self, TinySpec};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -391,7 +391,10 @@ fn open_source(recipe: &Recipe) -> Result<Source> {
 fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
     let o = &recipe.optim;
     let trainable = policy.model.parameters().iter().filter(|p| p.trainable());
-    let slot = |p: &Parameter| Slot { lr_scale: if p.part == Part::Text { 1.0 } else { o.vision_lr }, ..Slot::from(p) };
+    let slot = |p: &Parameter| Slot {
+        lr_scale: if p.part == Part::Text { 1.0 } else { o.vision_lr },
+        ..Slot::from(p)
+    };
     let config = AdamWConfig {
         beta1: o.betas[0],
         beta2: o.betas[1],

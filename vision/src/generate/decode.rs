@@ -31,7 +31,8 @@ pub(crate) fn prefill(
     for (prompt, &cut) in prompts.iter().zip(&cuts) {
         let images: Vec<usize> = prompt.images.iter().map(|image| Arc::as_ptr(image).addr()).collect();
         beginning_of.push(*index.entry((&prompt.input_ids[..cut], images)).or_insert_with(|| {
-            distinct.push(Prompt { input_ids: prompt.input_ids[..cut].to_vec(), images: prompt.images.clone() });
+            distinct
+                .push(Prompt { input_ids: prompt.input_ids[..cut].to_vec(), images: prompt.images.clone() });
             distinct.len() - 1
         }));
     }
@@ -72,7 +73,11 @@ fn begin(model: &VisionLanguageModel, beginning: &Prompt) -> Result<(Arc<PromptC
 }
 
 /// The same of a whole prompt, from its beginning's.
-fn end(model: &VisionLanguageModel, cache: &Arc<PromptCache>, rest: &Prompt) -> Result<(PromptCache, Vec<f32>)> {
+fn end(
+    model: &VisionLanguageModel,
+    cache: &Arc<PromptCache>,
+    rest: &Prompt,
+) -> Result<(PromptCache, Vec<f32>)> {
     let mut row = Row::new(cache);
     let hidden = extend(model, &mut row, rest, &Looks::default())?;
     let joined = cache.joined(&row.own);
