@@ -129,7 +129,8 @@ impl Updater<'_> {
         Ok(Seen { clean, views: views.iter().map(|(name, _)| name.clone()).zip(parts).collect() })
     }
 
-    fn parts(
+    /// Scores `views`, and the clean images before them if they are wanted, in one row.
+    pub(crate) fn parts(
         &self,
         micro: &Micro,
         clean: bool,
