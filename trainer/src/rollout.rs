@@ -109,7 +109,7 @@ impl Group {
             correct: r.grade.outcome == Outcome::Right,
             value: reward::signed(grade::zone(&r.text)).unwrap_or(f64::NAN),
             answer: self.distinct(r),
-            logp: f64::from(r.logp_tempered.iter().sum::<f32>()) / r.logp_tempered.len() as f64,
+            logp: mean_logp(&r.logp_tempered),
         };
         self.rollouts.iter().map(outcome).collect()
     }
@@ -138,6 +138,12 @@ impl Group {
         };
         self.rollouts.iter().zip(advantages).enumerate().map(line).collect()
     }
+}
+
+/// The mean over the tokens that were sampled; NaN where none was.
+fn mean_logp(logp: &[f32]) -> f64 {
+    let sampled = logp.iter().filter(|logp| !logp.is_nan());
+    f64::from(sampled.clone().sum::<f32>()) / sampled.count() as f64
 }
 
 /// What answers the questions of step `step` (from 0) of the stage.

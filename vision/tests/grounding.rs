@@ -1,5 +1,5 @@
 //! Boxes, crops and conversations against tests/golden/turns/, which Python and transformers made.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
 
 mod golden;
 
