@@ -134,7 +134,8 @@ impl Run {
             groups.iter().zip(credits).map(|(group, credit)| (group, &credit[..])).collect();
         let micros = micro::pack(&credited, 16_384, false)?;
         let (model, sink, temperature) = (&self.policy.model, &self.sink, 1.0);
-        let updater = Updater { model, reference: None, objective, temperature, sink, picked: None, lean: false };
+        let updater =
+            Updater { model, reference: None, objective, temperature, sink, picked: None, lean: false };
         updater.update(&micros, &mut self.optim, lr)?;
         Ok(())
     }

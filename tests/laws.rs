@@ -203,8 +203,7 @@ fn the_fast_path_equals_the_composition() {
 
 /// The divergence of the groups' tokens from those of the same groups about other images, weighed unlike.
 fn diverged(model: &VisionLanguageModel, learns: [bool; 2], sink: &GradSink) -> Vec<f32> {
-    let clean =
-        vec![(prompt(model, &[image(model, 4, 6, 1)], 14), vec![completion(50, 5), completion(51, 3)])];
+    let clean = vec![(prompt(model, &[image(model, 4, 6, 1)], 14), vec![answer(50, 5), answer(51, 3)])];
     let view = vec![(prompt(model, &[image(model, 4, 6, 9)], 14), clean[0].1.clone())];
     let score = |groups: &[_]| model.token_logprobs(&pack(groups), 0.8, Some(sink)).unwrap();
     let (p, q) = (score(&clean), score(&view));

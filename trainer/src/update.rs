@@ -5,7 +5,7 @@
 
 use crate::log::Metrics;
 use crate::micro::{Keep, Micro};
-use crate::optim::{AdamW, Update};
+use crate::optim::{AdamW, Gradients, Update};
 use crate::sums::Sums;
 use crate::view::PICKED;
 use crate::{Error, Result};
@@ -202,7 +202,7 @@ impl Updater<'_> {
     }
 }
 
-/// Applies the gradients in `sink` at learning rate `lr`, or nothing where they are not `finite`; what came
+/// Applies the gradients `grads` at learning rate `lr`, or nothing where they are not `finite`; what came
 /// of it is put into `metrics`.
 ///
 /// # Errors
@@ -210,12 +210,12 @@ impl Updater<'_> {
 pub fn apply(
     finite: bool,
     optim: &mut AdamW,
-    sink: &GradSink,
+    grads: &impl Gradients,
     lr: f64,
     metrics: &mut Metrics,
 ) -> Result<Update> {
     let update = match finite {
-        true => optim.step(lr, sink)?,
+        true => optim.step(lr, grads)?,
         false => Update { grad_norm: f64::NAN, applied: false },
     };
     metrics.put("grad_norm", update.grad_norm);

@@ -137,7 +137,8 @@ fn question(answer: &Answer<'_>) -> Value {
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::super::REWARDS;
     use super::*;
