@@ -20,7 +20,7 @@ use foveate_trainer::recipe::{ModelRecipe, RewardSpec, RolloutRecipe, Trained, T
 use foveate_trainer::reward::{Rewards, Scored};
 use foveate_trainer::rollout::{Group, Roller, Rollout};
 use foveate_trainer::turns::{Turns, measure};
-use foveate_trainer::update::Updater;
+use foveate_trainer::update::{self, Updater};
 use foveate_trainer::{seeds, warmup};
 use foveate_vision::generate::{Generated, Sampling, Stop};
 use foveate_vision::nn::GradSink;
@@ -136,7 +136,8 @@ impl Run {
         let (model, sink, temperature) = (&self.policy.model, &self.sink, 1.0);
         let updater =
             Updater { model, reference: None, objective, temperature, sink, picked: None, lean: false };
-        updater.update(&micros, &mut self.optim, lr)?;
+        let (finite, mut metrics) = updater.gradients(&micros)?;
+        update::apply(finite, &mut self.optim, sink, lr, &mut metrics)?;
         Ok(())
     }
 
