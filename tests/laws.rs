@@ -56,6 +56,10 @@ fn completion(seed: usize, len: usize) -> Vec<u32> {
     (0..len).map(|i| (hash(i + 1000, seed) % 200) as u32).collect()
 }
 
+fn answer(seed: usize, len: usize) -> Continuation {
+    Continuation::answer(&completion(seed, len))
+}
+
 /// What is read between two answers: text, the images, text.
 fn between(model: &VisionLanguageModel, images: &[Arc<Patches>], seed: usize) -> Prompt {
     (*prompt(model, images, seed)).clone()
@@ -94,7 +98,7 @@ fn groups(model: &VisionLanguageModel) -> Vec<(Arc<Prompt>, Vec<Continuation>)> 
         Arc::new(asked)
     };
     let completions = |seed: usize, lens: &[usize]| -> Vec<Continuation> {
-        lens.iter().enumerate().map(|(i, &len)| Continuation::answer(&completion(seed + i, len))).collect()
+        lens.iter().enumerate().map(|(i, &len)| answer(seed + i, len)).collect()
     };
     let talk = |lens: &[usize], images: &[Arc<Patches>], seed| conversation(model, lens, images, seed);
     vec![
