@@ -20,7 +20,7 @@ use foveate_trainer::recipe::{ModelRecipe, RewardSpec, RolloutRecipe, Trained, T
 use foveate_trainer::reward::{Rewards, Scored};
 use foveate_trainer::rollout::{Group, Roller, Rollout};
 use foveate_trainer::turns::{Turns, measure};
-use foveate_trainer::update::Updater;
+use foveate_trainer::update::{self, Updater};
 use foveate_trainer::{seeds, warmup};
 use foveate_vision::generate::{Generated, Sampling, Stop};
 use foveate_vision::nn::GradSink;
@@ -34,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Done<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const SIDE: u32 = 128;
-const RADIUS: f32 = 7.0;
+const RADIUS: f32 = 14.0;
 const COLOURS: [(&str, [u8; 3]); 6] = [
     ("red", [220, 40, 36]),
     ("green", [36, 170, 60]),
@@ -74,7 +74,7 @@ impl Task for Cells {
         1
     }
     fn len(&self, split: Split) -> usize {
-        if split == Split::Train { 1 << 18 } else { 400 }
+        if split == Split::Train { 1 << 18 } else { 300 }
     }
     fn image_of(&self, _: Split, index: usize) -> usize {
         index / 4
@@ -90,7 +90,7 @@ impl Task for Cells {
         let (mut objects, half) = (vec![], SIDE / 2);
         for (cell, &colour) in colours.iter().take(4).enumerate() {
             let shape = (draw(10 + cell as u64) % 4) as usize;
-            let place = |axis: u64| (draw(20 + 2 * cell as u64 + axis) % 36) as f32 + 14.0;
+            let place = |axis: u64| (draw(20 + 2 * cell as u64 + axis) % 34) as f32 + 15.0;
             let corner = ((cell as u32 % 2 * half) as f32, (cell as u32 / 2 * half) as f32);
             Self::glyph(&mut image, (corner.0 + place(0), corner.1 + place(1)), COLOURS[colour].1, shape);
             let quarter = [cell as u32 % 2 * half, cell as u32 / 2 * half, half, half];
@@ -122,7 +122,7 @@ impl Run {
         let mut policy = LocalPolicy::load(dir)?;
         policy.train(&ModelRecipe::default());
         let script = "brief".into();
-        let turns = TurnsRecipe { script, train, min_side: Some(8.0), ..TurnsRecipe::default() };
+        let turns = TurnsRecipe { script, train, min_side: Some(4.0), ..TurnsRecipe::default() };
         let turns = Turns::new(&turns, &policy)?;
         let config = AdamWConfig { weight_decay: 0.0, clip_norm: Some(1.0), ..AdamWConfig::default() };
         let optim = AdamW::new(policy.model.parameters().iter().map(Slot::from).collect(), config)?;
@@ -136,7 +136,8 @@ impl Run {
         let (model, sink, temperature) = (&self.policy.model, &self.sink, 1.0);
         let updater =
             Updater { model, reference: None, objective, temperature, sink, picked: None, lean: false };
-        updater.update(&micros, &mut self.optim, lr)?;
+        let (finite, mut metrics) = updater.gradients(&micros)?;
+        update::apply(finite, &mut self.optim, sink, lr, &mut metrics)?;
         Ok(())
     }
 
@@ -151,8 +152,8 @@ impl Run {
             let episode = match told {
                 true => right,
                 false => {
-                    let (x, y) = (quarter % 2 * 16, quarter / 2 * 16);
-                    let item = json!([{"bbox_2d": [x, y, x + 16, y + 16], "label": "box"}]);
+                    let (x, y) = (quarter % 2 * 8, quarter / 2 * 8);
+                    let item = json!([{"bbox_2d": [x, y, x + 8, y + 8], "label": "box"}]);
                     let reply = |text: &str| -> Done<Generated> {
                         let mut ids = self.policy.processor.tokenizer.encode(text)?;
                         ids.extend(self.policy.generation.eos_token_ids.first());
@@ -221,15 +222,15 @@ fn warm(out: &Path, log: &mut std::fs::File, steps: u64) -> Done<PathBuf> {
     }
     let quick = TinySpec::quickstart();
     let spec = TinySpec {
-        hidden: 96,
+        hidden: 64,
         layers: 3,
-        intermediate: 192,
+        intermediate: 128,
         vision_hidden: 64,
-        vision_depth: 3,
+        vision_depth: 2,
         vision_intermediate: 128,
-        patch_size: 8,
-        min_pixels: 32 * 32,
-        max_pixels: 32 * 32,
+        patch_size: 4,
+        min_pixels: 16 * 16,
+        max_pixels: 16 * 16,
         seed: 3,
         ..quick
     };

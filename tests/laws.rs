@@ -56,6 +56,10 @@ fn completion(seed: usize, len: usize) -> Vec<u32> {
     (0..len).map(|i| (hash(i + 1000, seed) % 200) as u32).collect()
 }
 
+fn answer(seed: usize, len: usize) -> Continuation {
+    Continuation::answer(&completion(seed, len))
+}
+
 /// What is read between two answers: text, the images, text.
 fn between(model: &VisionLanguageModel, images: &[Arc<Patches>], seed: usize) -> Prompt {
     (*prompt(model, images, seed)).clone()
@@ -94,7 +98,7 @@ fn groups(model: &VisionLanguageModel) -> Vec<(Arc<Prompt>, Vec<Continuation>)> 
         Arc::new(asked)
     };
     let completions = |seed: usize, lens: &[usize]| -> Vec<Continuation> {
-        lens.iter().enumerate().map(|(i, &len)| Continuation::answer(&completion(seed + i, len))).collect()
+        lens.iter().enumerate().map(|(i, &len)| answer(seed + i, len)).collect()
     };
     let talk = |lens: &[usize], images: &[Arc<Patches>], seed| conversation(model, lens, images, seed);
     vec![
@@ -205,8 +209,7 @@ fn the_fast_path_equals_the_composition() {
 
 /// The divergence of the groups' tokens from those of the same groups about other images, weighed unlike.
 fn diverged(model: &VisionLanguageModel, learns: [bool; 2], sink: &GradSink) -> Vec<f32> {
-    let clean =
-        vec![(prompt(model, &[image(model, 4, 6, 1)], 14), vec![completion(50, 5), completion(51, 3)])];
+    let clean = vec![(prompt(model, &[image(model, 4, 6, 1)], 14), vec![answer(50, 5), answer(51, 3)])];
     let view = vec![(prompt(model, &[image(model, 4, 6, 9)], 14), clean[0].1.clone())];
     let score = |groups: &[_]| model.token_logprobs(&pack(groups), 0.8, Some(sink)).unwrap();
     let (p, q) = (score(&clean), score(&view));

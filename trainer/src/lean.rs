@@ -38,7 +38,8 @@ impl Updater<'_> {
         let (needs, tracks) = (self.objective.needs(), self.objective.tracks());
         let wanted = self.wanted_now(micro, &needs, &tracks);
         let clean = self.see(micro, &[], Some(self.sink))?.clean;
-        let views = self.see(micro, &wanted, None)?.views;
+        let parts = self.parts(micro, false, &wanted, None)?;
+        let views = wanted.iter().map(|(name, _)| name.clone()).zip(parts).collect();
         let mut seen = Seen { clean, views };
         let traced = self.batch(micro, &seen, &needs)?;
         // Signals of the clean images with a graph; those of views are variables of their own.

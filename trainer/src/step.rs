@@ -38,19 +38,28 @@ impl Trainer {
         }
         .groups(step)?;
         self.progress.samples += batch.asked as u64;
-        let groups = batch.groups;
         let rollout_s = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
+        let StepResult { mut metrics, lost } = self.learn_of(&batch.groups, step)?;
+        metrics.put("groups/asked", batch.asked as f64);
+        metrics.put("groups/rounds", batch.rounds as f64);
+        metrics.put("time/rollout_s", rollout_s);
+        metrics.put("time/update_s", clock.elapsed().as_secs_f64());
+        Ok(StepResult { metrics, lost })
+    }
+
+    /// Credits of the answers of step `step`, and what is learnt of them.
+    fn learn_of(&mut self, groups: &[Group], step: u64) -> Result<StepResult> {
         let mut objective = Objective::new(&self.recipe.objective, &self.recipe.term)?;
         objective.anneal(step as f64 / self.recipe.train.steps as f64);
         let mut outcomes: Vec<_> = groups.iter().map(Group::outcomes).collect();
-        let penalties = self.penalise(&objective, &groups, &mut outcomes)?;
+        let penalties = self.penalise(&objective, groups, &mut outcomes)?;
         let credits = objective.advantages(&outcomes);
         let line = self.progress.step + 1;
         let logged = groups.iter().zip(&credits).take(self.recipe.train.completions);
         let lines: Vec<_> = logged.flat_map(|(group, credit)| group.lines(line, credit)).collect();
         self.completions.append(&lines)?;
-        let mut metrics = describe(&groups, &credits);
+        let mut metrics = describe(groups, &credits);
         if self.turns.is_some() {
             let answers = groups.iter().flat_map(|g| g.rollouts.iter().map(|r| (&g.sample, &r.heard[..])));
             measure(&mut metrics, "", answers);
@@ -58,30 +67,20 @@ impl Trainer {
         if let Some(weights) = objective.group_weights(&outcomes) {
             metrics.put("groups/weight", moments(&weights).0);
         }
-        let broken = groups.iter().flat_map(|g| &g.rollouts).any(|r| r.scored.is_broken())
-            || penalties.iter().any(|p| !p.is_finite());
-        let mut result = match broken {
-            // Statistics of a group with such a reward mean nothing: no update is made of the step.
-            true => {
-                let credited: Vec<_> = groups.iter().zip(credits.iter().map(Vec::as_slice)).collect();
-                self.dump(0, &[], &credited, &metrics)?;
-                StepResult { metrics: Metrics::default(), lost: 1 }
-            }
-            false => {
-                let (temperature, updates) = (self.recipe.rollout.temperature, self.recipe.optim.updates);
-                self.learn(&objective, temperature, &groups, &credits, updates, step)?
-            }
-        };
-        metrics.extend(result.metrics);
         if !penalties.is_empty() {
             metrics.put("reward/penalty", moments(&penalties).0);
         }
-        metrics.put("groups/asked", batch.asked as f64);
-        metrics.put("groups/rounds", batch.rounds as f64);
-        metrics.put("time/rollout_s", rollout_s);
-        metrics.put("time/update_s", clock.elapsed().as_secs_f64());
-        result.metrics = metrics;
-        Ok(result)
+        let broken = groups.iter().flat_map(|g| &g.rollouts).any(|r| r.scored.is_broken());
+        if broken || penalties.iter().any(|p| !p.is_finite()) {
+            // Statistics of a group with such a reward mean nothing: no update is made of the step.
+            let credited: Vec<_> = groups.iter().zip(credits.iter().map(Vec::as_slice)).collect();
+            self.dump(0, &[], &credited, &metrics)?;
+            return Ok(StepResult { metrics, lost: 1 });
+        }
+        let (temperature, updates) = (self.recipe.rollout.temperature, self.recipe.optim.updates);
+        let learnt = self.learn(&objective, temperature, groups, &credits, updates, step)?;
+        metrics.extend(learnt.metrics);
+        Ok(StepResult { metrics, lost: learnt.lost })
     }
 
     /// Takes off each outcome what the terms in the reward say; these penalties, if there are such terms.

@@ -3,7 +3,7 @@
 //! Left out on purpose: a controller, callbacks, queues. One process does one thing after another; what
 //! takes long tells the [`Observer`], and the stop flag is looked at between steps.
 
-use crate::checkpoint::{self, Best, Progress};
+use crate::checkpoint::{self, Progress};
 use crate::data::Source;
 use crate::evaluate::Evaluation;
 use crate::hacking;
@@ -45,11 +45,11 @@ pub struct Trainer {
     pub(crate) optim: AdamW,
     pub(crate) progress: Progress,
     pub(crate) sink: GradSink,
-    evaluations: Vec<Evaluation>,
+    pub(crate) evaluations: Vec<Evaluation>,
     metrics: JsonLines,
     pub(crate) completions: JsonLines,
-    answers: JsonLines,
-    watch: Option<hacking::Watch>,
+    pub(crate) answers: JsonLines,
+    pub(crate) watch: Option<hacking::Watch>,
     events: Events,
 }
 
@@ -238,33 +238,6 @@ impl Trainer {
         }
     }
 
-    /// Looks for the signs of hacking, and says what the recipe wants said.
-    fn watch_step(&mut self, metrics: &mut Metrics, observer: &mut dyn Observer) -> Result<()> {
-        let Some(watch) = &mut self.watch else { return Ok(()) };
-        let signs = watch.step(metrics);
-        let (step, policy) = (self.progress.step, self.recipe.train.hacking);
-        match (policy, signs.count()) {
-            (hacking::Policy::Stop, 3..) => Err(Error::Hacking { step, signs: signs.describe() }),
-            (hacking::Policy::Warn | hacking::Policy::Stop, 2..) => {
-                observer.note(&format!("step {step}: {}", signs.describe()));
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether this evaluation is the best so far.
-    fn improve(&mut self, metrics: &Metrics) -> bool {
-        let first = self.recipe.eval.first().map(|eval| format!("eval/{}/clean/accuracy", eval.task));
-        let Some(name) = self.recipe.train.best.clone().or(first) else { return false };
-        let Some(value) = metrics.get(&name).filter(|value| value.is_finite()) else { return false };
-        let better = self.progress.best.is_none_or(|best| value > best.value);
-        if better {
-            self.progress.best = Some(Best { step: self.progress.step, value });
-        }
-        better
-    }
-
     /// What there is to measure before the first step.
     fn begin(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let metrics = self.evaluate(observer)?;
@@ -299,21 +272,6 @@ impl Trainer {
         let end = step == warmup || step == warmup + self.recipe.train.steps;
         let of_stage = if step < warmup { step } else { step - warmup };
         end || (between && every > 0 && of_stage % every == 0)
-    }
-
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<Metrics> {
-        let clock = Instant::now();
-        let mut metrics = Metrics::default();
-        for evaluation in &self.evaluations {
-            let turns = self.turns.as_ref();
-            let (measured, lines) = evaluation.run(&self.policy, turns, self.progress.step, observer)?;
-            metrics.extend(measured);
-            self.answers.append(&lines)?;
-        }
-        if !self.evaluations.is_empty() {
-            metrics.put("time/eval_s", clock.elapsed().as_secs_f64());
-        }
-        Ok(metrics)
     }
 
     fn record(&mut self, stage: Stage, metrics: &Metrics) -> Result<()> {

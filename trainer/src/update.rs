@@ -5,12 +5,12 @@
 
 use crate::log::Metrics;
 use crate::micro::{Keep, Micro};
-use crate::optim::{AdamW, Update};
+use crate::optim::{AdamW, Gradients, Update};
 use crate::sums::Sums;
 use crate::view::PICKED;
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
-use foveate_objectives::{Batch, Branch, Objective, Scope, Signal, Totals};
+use foveate_objectives::{Branch, Objective, Scope, Signal, Totals};
 use foveate_vision::models::{TokenLogprobs, VisionLanguageModel};
 use foveate_vision::nn::GradSink;
 use std::collections::BTreeMap;
@@ -129,7 +129,8 @@ impl Updater<'_> {
         Ok(Seen { clean, views: views.iter().map(|(name, _)| name.clone()).zip(parts).collect() })
     }
 
-    fn parts(
+    /// Scores `views`, and the clean images before them if they are wanted, in one row.
+    pub(crate) fn parts(
         &self,
         micro: &Micro,
         clean: bool,
@@ -199,69 +200,9 @@ impl Updater<'_> {
         let wanted = self.wanted(needs, tracks).into_iter();
         wanted.filter(|(name, w)| w.now || !micro.old_views.contains_key(name)).collect()
     }
-
-    /// What the objective reads of `seen`.
-    pub(crate) fn batch(&self, micro: &Micro, seen: &Seen, needs: &[Signal]) -> Result<Batch> {
-        let reads_reference =
-            needs.iter().any(|s| matches!(s, Signal::Reference | Signal::ReferenceDivergence));
-        let reference = match self.reference.filter(|_| reads_reference) {
-            Some(model) => Some((model, model.token_logprobs(&micro.pack, self.temperature, None)?)),
-            None => None,
-        };
-        let mut signals = BTreeMap::new();
-        for signal in needs {
-            let view = signal.view().map(|name| self.name(name));
-            let scored = view.as_ref().and_then(|name| seen.views.get(name));
-            // A view that no answer of this micro-batch is asked about.
-            let none_n = || -> Result<Tensor> { Ok(seen.clean.logp_n.zeros_like()?.detach()) };
-            let value_n = match signal {
-                Signal::Entropy => seen.clean.entropy_n.clone(),
-                Signal::Reference => match &reference {
-                    Some((_, scored)) => scored.logp_n.detach(),
-                    None => continue,
-                },
-                Signal::ReferenceDivergence => match &reference {
-                    Some((model, scored)) => self.divergence(seen, (model, scored), [true, false])?,
-                    None => continue,
-                },
-                Signal::View(_) => scored.map_or_else(none_n, |s| Ok(s.logp_n.clone()))?,
-                Signal::ViewEntropy(_) => scored.map_or_else(none_n, |s| Ok(s.entropy_n.clone()))?,
-                Signal::ViewDivergence(_, branch) => match scored {
-                    Some(scored) => {
-                        let learns = [*branch != Branch::View, *branch != Branch::Clean];
-                        self.divergence(seen, (self.model, scored), learns)?
-                    }
-                    None => none_n()?,
-                },
-                // On-policy the old weights are the current ones.
-                Signal::OldView(_) => {
-                    let old_n = view.and_then(|name| micro.old_views.get(&name)).cloned();
-                    let now_n = || scored.map_or_else(none_n, |s| Ok::<_, Error>(s.logp_n.detach()));
-                    old_n.map_or_else(now_n, Ok)?
-                }
-            };
-            signals.insert(signal.clone(), value_n);
-        }
-        Ok(Batch {
-            advantage_n: micro.advantage(seen.clean.logp_n.device())?,
-            logp_n: seen.clean.logp_n.clone(),
-            old_n: micro.old_n.clone(),
-            sequences: micro.sequences.clone(),
-            signals,
-        })
-    }
-
-    fn divergence(
-        &self,
-        seen: &Seen,
-        other: (&VisionLanguageModel, &TokenLogprobs),
-        learns: [bool; 2],
-    ) -> Result<Tensor> {
-        Ok(self.model.token_divergences(&seen.clean, other, learns, self.temperature, Some(self.sink))?)
-    }
 }
 
-/// Applies the gradients in `sink` at learning rate `lr`, or nothing where they are not `finite`; what came
+/// Applies the gradients `grads` at learning rate `lr`, or nothing where they are not `finite`; what came
 /// of it is put into `metrics`.
 ///
 /// # Errors
@@ -269,12 +210,12 @@ impl Updater<'_> {
 pub fn apply(
     finite: bool,
     optim: &mut AdamW,
-    sink: &GradSink,
+    grads: &impl Gradients,
     lr: f64,
     metrics: &mut Metrics,
 ) -> Result<Update> {
     let update = match finite {
-        true => optim.step(lr, sink)?,
+        true => optim.step(lr, grads)?,
         false => Update { grad_norm: f64::NAN, applied: false },
     };
     metrics.put("grad_norm", update.grad_norm);

@@ -82,15 +82,17 @@ impl Reward for External {
             None => self.start()?,
         };
         let line = format!("{}\n", question(answer));
+        // A program that has ended takes no line; what it said before that is still read below.
         let fed = program.input.write_all(line.as_bytes()).and_then(|()| program.input.flush());
-        fed.map_err(|e| self.fault(format!("could not be given a line: {e}")))?;
         let deadline = Duration::from_secs_f64(self.settings.deadline_s);
         let said = match program.lines.recv_timeout(deadline) {
             Ok(line) => line.map_err(|e| self.fault(e.to_string()))?,
             Err(RecvTimeoutError::Timeout) => return Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
                 let status = program.child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
-                return Err(self.fault(format!("ended ({status}) before it answered {line}")));
+                let fed = fed.map_or_else(|e| format!(", {e}"), |()| String::new());
+                let line = line.trim_end();
+                return Err(self.fault(format!("ended ({status}{fed}) before it answered {line}")));
             }
         };
         *running = Some(program);
@@ -135,7 +137,8 @@ fn question(answer: &Answer<'_>) -> Value {
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::super::REWARDS;
     use super::*;
