@@ -11,6 +11,7 @@ pub(crate) const GLASS: Entry = Entry {
     summary: "frosted glass: pixels copied from up to 4 away, between two blurs (ImageNet-C)",
     random: true,
     render: glass,
+    kernels: crate::device::blur::glass,
 };
 
 fn glass(image: &RgbImage, dose: &Dose) -> RgbImage {

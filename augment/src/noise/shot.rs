@@ -12,6 +12,7 @@ pub(crate) const SHOT: Entry = Entry {
     summary: "photon noise: each channel a Poisson count of 60 to 3 photons at white (ImageNet-C)",
     random: true,
     render: shot,
+    kernels: crate::device::noise::shot,
 };
 
 fn shot(image: &RgbImage, dose: &Dose) -> RgbImage {
