@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(value_name = "OUT", required_unless_present_any = ["list", "sheet"], conflicts_with = "sheet")]
     output: Option<PathBuf>,
     /// How strongly: the levels 1 to 5, what lies between them, 0 for nothing
-    #[arg(long, value_name = "LEVEL", required_unless_present_any = ["list", "sheet"])]
+    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, required_unless_present_any = ["list", "sheet"])]
     severity: Option<f32>,
     /// Which random numbers
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -76,8 +76,7 @@ pub fn run(args: &Args) -> Outcome<()> {
     let corruption = chosen(args, name)?;
     let level = args.severity.unwrap_or_default();
     let severity = Severity::fraction(level / 5.);
-    let severity =
-        severity.map_err(|_| Failure::differs("command line", "--severity", "0 to 5", level))?;
+    let severity = severity.map_err(|_| Failure::differs("command line", "--severity", "0 to 5", level))?;
     let limits = Limits::default();
     let job = Job { corruption: &*corruption, severity, seed: args.seed, scale: args.scale, limits };
     if from.is_dir() {
@@ -164,7 +163,10 @@ fn listed() -> String {
     let line = |c: &&dyn Corruption| format!("{:wide$}  {}\n", c.name(), c.summary());
     let corruptions: String = CORRUPTIONS.iter().map(line).collect();
     let lists = LISTS.iter().map(|(name, names)| format!("{name}: {}\n", names.join(" ")));
-    format!("{corruptions}\nLists (any:LIST draws one; `all` is every one above):\n{}", lists.collect::<String>())
+    format!(
+        "{corruptions}\nLists (any:LIST draws one; `all` is every one above):\n{}",
+        lists.collect::<String>()
+    )
 }
 
 fn described() -> String {

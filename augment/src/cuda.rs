@@ -9,7 +9,7 @@ use cudarc::driver::{
     CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, DriverError, LaunchConfig,
     PushKernelArg,
 };
-use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
+use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 use image::RgbImage;
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
@@ -37,7 +37,7 @@ const BLOCK: u32 = 256;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No driver, no NVRTC, or no such device.
+    /// No driver or no such device.
     #[error("no CUDA device {ordinal}: {reason}")]
     Device {
         /// Which was asked for.
@@ -45,7 +45,10 @@ pub enum Error {
         /// What the driver said.
         reason: String,
     },
-    /// The kernels do not compile for this device.
+    /// No NVRTC.
+    #[error("NVRTC's library (libnvrtc) is not there")]
+    NoCompiler,
+    /// The kernels do not compile.
     #[error("the kernels do not compile: {0:?}")]
     Compile(#[from] CompileError),
     /// A call of the driver failed.
@@ -105,15 +108,25 @@ struct Params {
 #[allow(unsafe_code)]
 unsafe impl DeviceRepr for Params {}
 
+/// The kernels as PTX, by NVRTC; needs no GPU.
+///
+/// # Errors
+/// NVRTC's library is not there, or does not take the kernels.
+pub fn compile() -> Result<Ptx, Error> {
+    // Contraction would change draws in their last bit; see cuda/common.cuh.
+    let options = CompileOptions { fmad: Some(false), ..CompileOptions::default() };
+    // Without the library cudarc panics instead of telling.
+    Ok(catch_unwind(|| compile_ptx_with_opts(source(), options)).map_err(|_| Error::NoCompiler)??)
+}
+
 /// All kernels as one source: NVRTC has no folder to include from.
-#[must_use]
-pub fn source() -> String {
+fn source() -> String {
     let line = |line: &&str| !line.starts_with("#include") && !line.starts_with("#pragma once");
     let lines = SOURCES.iter().flat_map(|source| source.lines().filter(line));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The names of the kernels in [`source`].
+/// The names of the kernels of a source.
 fn names(source: &str) -> impl Iterator<Item = &str> {
     source.split("__global__ void ").skip(1).filter_map(|rest| rest.split('(').next())
 }
@@ -125,18 +138,14 @@ impl Device {
     /// No driver, NVRTC or device of that number, or kernels that do not compile.
     pub fn new(ordinal: usize) -> Result<Self, Error> {
         let missing = |reason: String| Error::Device { ordinal, reason };
-        // Without the driver's library cudarc panics instead of telling.
+        // Without the driver's library, too.
         let context = catch_unwind(|| CudaContext::new(ordinal));
-        let context = context.map_err(|_| missing("the driver's library (libcuda) is not there".to_owned()))?;
+        let context =
+            context.map_err(|_| missing("the driver's library (libcuda) is not there".to_owned()))?;
         let context = context.map_err(|error| missing(format!("{error:?}")))?;
-        let source = source();
-        // Contraction would change draws in their last bit; see cuda/common.cuh.
-        let options = CompileOptions { fmad: Some(false), ..CompileOptions::default() };
-        let compiled = catch_unwind(|| compile_ptx_with_opts(&source, options));
-        let compiled = compiled.map_err(|_| missing("NVRTC's library (libnvrtc) is not there".to_owned()))??;
-        let module = context.load_module(compiled)?;
+        let module = context.load_module(compile()?)?;
         let kernel = |name: &str| Ok((name.to_owned(), module.load_function(name)?));
-        let kernels = names(&source).map(kernel).collect::<Result<_, Error>>()?;
+        let kernels = names(&source()).map(kernel).collect::<Result<_, Error>>()?;
         Ok(Self { stream: context.new_stream()?, kernels })
     }
 
@@ -184,7 +193,8 @@ impl Device {
 
     /// Runs a plan's launches on a picture; the result.
     fn run(&self, plan: &Plan, picture: &CudaSlice<u8>) -> Result<CudaSlice<u8>, Error> {
-        let mut buffers = plan.buffers.iter().map(|buffer| self.buffer(buffer)).collect::<Result<Vec<_>, _>>()?;
+        let mut buffers =
+            plan.buffers.iter().map(|buffer| self.buffer(buffer)).collect::<Result<Vec<_>, _>>()?;
         let address = |buffer: &Option<CudaSlice<u8>>| {
             let slice = buffer.as_ref().unwrap_or(picture);
             // All work on these is put on this one stream, in order.

@@ -9,15 +9,24 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The runner, compiled from the kernels as they stand. Any C++ compiler will do; `CXX` names another than `c++`.
+/// The runner, compiled from the kernels as they stand. Any C++ compiler will do; `CXX` names another than `c++`. Where
+/// the compiler has them, bounds and undefined behaviour are checked at every access.
 fn runner() -> PathBuf {
     let cuda = Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda");
     let to = std::env::temp_dir().join(format!("foveate-augment-runner-{}", std::process::id()));
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     // Without contraction, as the kernels are compiled with -fmad=false.
-    let words = ["-O2", "-std=c++17", "-ffp-contract=off", "-o"];
-    let out = Command::new(compiler).args(words).arg(&to).arg(cuda.join("runner.cpp")).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let words = ["-O1", "-std=c++17", "-ffp-contract=off", "-o"];
+    let checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    let compile = |checks: &[&str]| {
+        let mut command = Command::new(&compiler);
+        command.args(checks).args(words).arg(&to).arg(cuda.join("runner.cpp")).output().unwrap()
+    };
+    if !compile(&checks).status.success() {
+        println!("{compiler} has no sanitizers: bounds are not checked");
+        let out = compile(&[]);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
     to
 }
 
@@ -143,9 +152,17 @@ fn bytes_moved() {
         let mut moved = 0;
         for launch in &plan.launches {
             let slots = (0..8).filter(|k| launch.buffers[*k as usize] >= 0);
-            moved += slots.filter(|k| used(launch.kernel, k)).map(|k| size(&launch.buffers[k as usize])).sum::<usize>();
+            moved += slots
+                .filter(|k| used(launch.kernel, k))
+                .map(|k| size(&launch.buffers[k as usize]))
+                .sum::<usize>();
         }
-        println!("{}: {} launches, {:.1} bytes a pixel", c.name(), plan.launches.len(), moved as f64 / f64::from(w * h));
+        println!(
+            "{}: {} launches, {:.1} bytes a pixel",
+            c.name(),
+            plan.launches.len(),
+            moved as f64 / f64::from(w * h)
+        );
     }
 }
 
@@ -158,7 +175,9 @@ fn uses(kernel: &str) -> Vec<usize> {
     let body = all.split(&format!("void {kernel}(Params p)")).nth(1).unwrap();
     let body = body.split("__global__").next().unwrap();
     let named = |k: &usize| {
-        [format!("p.b[{k}]"), format!("F32({k})"), format!("I32({k})"), format!("U32({k})")].iter().any(|w| body.contains(w))
+        [format!("p.b[{k}]"), format!("F32({k})"), format!("I32({k})"), format!("U32({k})")]
+            .iter()
+            .any(|w| body.contains(w))
     };
     (0..8).filter(named).collect()
 }

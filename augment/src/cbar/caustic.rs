@@ -79,10 +79,7 @@ fn caustics(a: f32, b: f32, time: f32) -> f32 {
     let (mut i, mut c) = (p, 1f32);
     for n in 0..5u8 {
         let t = time * (1. - 3.5 / f32::from(n + 1));
-        i = [
-            p[0] + cosine(t - i[0]) + sine(t + i[1]),
-            p[1] + sine(t - i[1]) + cosine(t + i[0]),
-        ];
+        i = [p[0] + cosine(t - i[0]) + sine(t + i[1]), p[1] + sine(t - i[1]) + cosine(t + i[0])];
         c += 1. / length(p[0] * 0.005 / sine(i[0] + t), p[1] * 0.005 / cosine(i[1] + t));
     }
     let dark = 1.17 - power(c / 5., 1.4);

@@ -38,7 +38,13 @@ impl Power {
     #[inline(always)]
     fn at(self, waves: f32) -> f32 {
         match self {
-            Self::Blue(most) => if waves <= most { waves } else { 0. },
+            Self::Blue(most) => {
+                if waves <= most {
+                    waves
+                } else {
+                    0.
+                }
+            }
             Self::Brown(side) => 1. / (waves * side * (waves * side) + 1.),
         }
     }

@@ -39,12 +39,7 @@ impl Wave {
         let minor = key.between(1, -major.abs(), major.abs());
         let [along, down] = if key.draw(2) < 0.5 { [major, minor] } else { [minor, major] };
         let intensity = 19.6 * published(dose, [1., 1.5, 2., 4.5, 5.]);
-        Self {
-            along: along / dose.pixel,
-            down: down / dose.pixel,
-            phase: key.between(3, 0., TAU),
-            intensity,
-        }
+        Self { along: along / dose.pixel, down: down / dose.pixel, phase: key.between(3, 0., TAU), intensity }
     }
 }
 

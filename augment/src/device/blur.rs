@@ -1,10 +1,10 @@
 //! Blurs.
 
 use super::Plan;
+use crate::Dose;
 use crate::blur as cpu;
 use crate::filter::{Border, Kernel};
 use crate::random::Key;
-use crate::Dose;
 
 /// Where a pass of a kernel reads or writes: a buffer, and whether it holds bytes.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Fog, snow and frost.
 
-use super::blur::{Side, lines, streak};
 use super::Plan;
+use super::blur::{Side, lines, streak};
 use crate::Dose;
 use crate::blur::clipped;
 use crate::random::Key;

@@ -69,8 +69,7 @@ fn fog(image: &RgbImage, clouds: &Clouds) -> RgbImage {
             let (above, below, part) = stretched(y, step, side);
             let row = |y: usize| &grid[y * side..][..side];
             let mix = |a: f32, b: f32, part: f32| a + (b - a) * part;
-            let down: Vec<f32> =
-                row(above).iter().zip(row(below)).map(|(a, b)| mix(*a, *b, part)).collect();
+            let down: Vec<f32> = row(above).iter().zip(row(below)).map(|(a, b)| mix(*a, *b, part)).collect();
             between.extend(columns.iter().map(|(a, b, part)| mix(down[*a], down[*b], *part)));
             line = &between;
         }

@@ -102,8 +102,7 @@ fn water(liquid: &[f32], w: usize, cut: f32, strength: f32) -> (Vec<f32>, f32) {
     let smooth: Vec<u8> = box_3(&distance, w).into_iter().map(byte).collect();
     let relief = emboss(&equalise(smooth), w);
     let relief = box_3(&relief, w);
-    let wet: Vec<f32> =
-        drops.iter().zip(&relief).map(|(d, r)| f32::from(*d) * r.round_ties_even()).collect();
+    let wet: Vec<f32> = drops.iter().zip(&relief).map(|(d, r)| f32::from(*d) * r.round_ties_even()).collect();
     let most = wet.iter().copied().fold(0., f32::max);
     // Without a drop the published code divides by zero; here there is no water.
     (wet, if most > 0. { strength / most } else { 0. })
