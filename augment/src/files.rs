@@ -62,7 +62,7 @@ pub fn open(path: &Path, limits: &Limits) -> Result<Picture, Error> {
 }
 
 impl Picture {
-    /// Writes the picture in the format that the file's name says; JPEG (quality 95) and BMP cannot hold alpha. The file
+    /// Writes the picture in the format that the file's name says; in JPEG at quality 95, which cannot hold alpha. The file
     /// is whole or not there.
     ///
     /// # Errors

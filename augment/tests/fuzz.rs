@@ -66,8 +66,8 @@ fn case(number: u64, corruptions: &[&dyn Corruption]) -> Option<String> {
     let apply = || catch_unwind(AssertUnwindSafe(|| corruption.apply_dose(&image, &dose)));
     match apply() {
         Err(_) => Some(format!("{}: panic", told())),
-        Ok(out) if out.dimensions() != image.dimensions() => Some(format!("{}: another size", told())),
-        Ok(out) if number.is_multiple_of(16) && apply().ok() != Some(out) => {
+        Ok(ref out) if out.dimensions() != image.dimensions() => Some(format!("{}: another size", told())),
+        Ok(ref out) if number.is_multiple_of(16) && apply().ok().as_ref() != Some(out) => {
             Some(format!("{}: not the same again", told()))
         }
         Ok(_) => None,

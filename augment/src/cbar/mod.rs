@@ -38,7 +38,7 @@ fn pixels(image: &RgbImage, f: impl Fn(f32, f32, [f32; 3]) -> [f32; 3] + Sync) -
     rows!(image, |y, from, to| {
         let pixels = to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0);
         for (x, (t, v)) in pixels.enumerate() {
-            *t = each(f(x as f32, y as f32, each(*v, |v| f32::from(v))), |v| byte(v));
+            *t = each(f(x as f32, y as f32, each(*v, f32::from)), byte);
         }
     })
 }

@@ -48,17 +48,22 @@ fn convert(row: &[u8], luma: &mut [u8], blue: &mut [u8], red: &mut [u8]) {
         for (((r, g), b), p) in r.iter_mut().zip(&mut g).zip(&mut b).zip(pixels.as_chunks::<3>().0) {
             (*r, *g, *b) = (p[0], p[1], p[2]);
         }
-        let sum = |at: usize, [x, y, z]: [i32; 3], plus: i32| {
-            ((x * i32::from(r[at]) + y * i32::from(g[at]) + z * i32::from(b[at]) + plus) >> 16) as u8
-        };
         let centre = (128 << 16) + HALF - 1;
-        luma.iter_mut().enumerate().for_each(|(i, v)| *v = sum(i, [19595, 38470, 7471], HALF));
-        blue.iter_mut().enumerate().for_each(|(i, v)| *v = sum(i, [-11059, -21709, 32768], centre));
-        red.iter_mut().enumerate().for_each(|(i, v)| *v = sum(i, [32768, -27439, -5329], centre));
+        weigh([&r, &g, &b], [19595, 38470, 7471], HALF, luma);
+        weigh([&r, &g, &b], [-11059, -21709, 32768], centre, blue);
+        weigh([&r, &g, &b], [32768, -27439, -5329], centre, red);
     }
     for plane in [luma, blue, red] {
         let last = plane[w - 1];
         plane[w..].fill(last);
+    }
+}
+
+/// Channels weighed together, 16 bits of fraction cut off.
+#[inline(always)]
+fn weigh([r, g, b]: [&[u8; GROUP]; 3], [x, y, z]: [i32; 3], plus: i32, to: &mut [u8]) {
+    for (((t, r), g), b) in to.iter_mut().zip(r).zip(g).zip(b) {
+        *t = ((x * i32::from(*r) + y * i32::from(*g) + z * i32::from(*b) + plus) >> 16) as u8;
     }
 }
 
