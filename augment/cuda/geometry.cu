@@ -102,7 +102,7 @@ __device__ static void forward(int *d, int step, int shift) {
     odd(d[3 * step] - d[4 * step], d[2 * step] - d[5 * step], d[step] - d[6 * step], d[0] - d[7 * step], o);
     const int s0 = d[0] + d[7 * step], s1 = d[step] + d[6 * step], s2 = d[2 * step] + d[5 * step];
     const int s3 = d[3 * step] + d[4 * step], t13 = s0 - s3, t12 = s1 - s2, z = (t12 + t13) * 4433;
-    r[0] = (s0 + s3 + s1 + s2) << 13;
+    r[0] = (s0 + s3 + s1 + s2) * 8192;
     r[4] = (s0 + s3 - s1 - s2) * 8192;
     r[2] = z + t13 * 6270;
     r[6] = z - t12 * 15137;

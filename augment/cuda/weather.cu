@@ -112,5 +112,5 @@ extern "C" __global__ void frost(Params p) {
             column += F32(6)[4 * y + l] * (float)p.b[2][3 * (I32(5)[4 * y + l] * p.i[0] + I32(3)[4 * x + k]) + c];
         ice += F32(4)[4 * x + k] * column;
     }
-    p.b[1][at] = byte(p.f[0] * (float)p.b[0][at] + p.f[1] * fminf(fmaxf(ice, 0.f), 255.f));
+    p.b[1][at] = byte(p.f[0] * (float)p.b[0][at] + p.f[1] * fminf(fmaxf(ice, 0.f), 255.f) + 0.002f);
 }

@@ -109,6 +109,6 @@ pub(crate) fn glass(plan: &mut Plan, dose: &Dose) {
     picture(plan, &kernel, from, soft);
     let sweeps = if reach == 0 { 0 } else { sweeps };
     let launch = plan.launch("shuffle", pixels, &[soft, moved]).key(Key::new(dose.seed, cpu::GLASS.name));
-    launch.of_ints(&[reach as i32, sweeps as i32]);
+    launch.of_ints(&[reach as i32, sweeps as i32]).of_floats(&[0., dose.pixel]);
     picture(plan, &kernel, moved, to);
 }

@@ -127,7 +127,7 @@ fn frost(image: &RgbImage, dose: &Dose, plates: &[RgbImage]) -> RgbImage {
                 across_lines(plate.as_raw(), plate_stride, line, row);
                 along_row(row, &columns, ice);
                 for ((t, f), ice) in to.iter_mut().zip(from).zip(ice.iter()) {
-                    *t = byte(keep * f32::from(*f) + add * ice.clamp(0., 255.));
+                    *t = byte(keep * f32::from(*f) + add * ice.clamp(0., 255.) + 0.002);
                 }
             });
         },
