@@ -69,6 +69,12 @@ impl From<foveate_trainer::Error> for Failure {
     }
 }
 
+impl From<foveate_augment::Error> for Failure {
+    fn from(error: foveate_augment::Error) -> Self {
+        Self::input(error)
+    }
+}
+
 impl From<candle_core::Error> for Failure {
     fn from(error: candle_core::Error) -> Self {
         Self::work(error)

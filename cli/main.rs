@@ -4,6 +4,7 @@
 //! or to files, progress and errors to standard error.
 
 mod conversation;
+mod corrupt;
 mod failure;
 mod generate;
 mod interrupt;
@@ -35,6 +36,7 @@ enum Command {
     Train(train::Args),
     Score(score::Args),
     Generate(generate::Args),
+    Corrupt(corrupt::Args),
     Plan(plan::Args),
 }
 
@@ -43,6 +45,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Train(args) => train::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Corrupt(args) => corrupt::run(&args),
         Command::Plan(args) => plan::run(&args),
     }
 }
