@@ -10,6 +10,7 @@ mod interrupt;
 mod memory;
 mod output;
 mod plan;
+mod prep;
 mod progress;
 mod score;
 mod train;
@@ -36,6 +37,7 @@ enum Command {
     Score(score::Args),
     Generate(generate::Args),
     Plan(plan::Args),
+    Prep(prep::Args),
 }
 
 fn run(command: Command) -> Outcome<()> {
@@ -44,6 +46,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Score(args) => score::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Prep(args) => prep::run(&args),
     }
 }
 
