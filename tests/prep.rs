@@ -256,7 +256,7 @@ fn options_that_cannot_be_meant_are_refused() {
     assert!(import(&["--degrade", "blurr"]).contains("blurr"));
     assert!(import(&["--max-aspect", "0.5"]).contains("at least 1"));
     assert!(import(&["--min-pixels", "9", "--max-pixels", "4"]).contains("at least 9 and at most 4"));
-    assert!(place.refused(&["sheet", "--out", "x.png"]).contains("--task"));
+    assert!(place.refused(&["sheet", "--out", "x.png"]).contains("SRC"));
     assert!(place.refused(&["stats", "none.jsonl"]).contains("none.jsonl"));
     assert!(!Path::new(&place.at("out/data.parquet")).exists());
 }

@@ -9,7 +9,7 @@ use foveate_datasets::prep::{Hooks, ImportOptions, Measure, Reject, Report, impo
 
 use super::bar::Bar;
 use super::filter::FilterArgs;
-use super::source::SourceArgs;
+use super::source::ReadArgs;
 use super::views::{View, ViewArgs, pairs};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
@@ -29,8 +29,11 @@ const SHOWN: usize = 3;
                         foveate prep import koniq.csv --images koniq/512x384 --validation 0.1 \
                         --degrade gaussian_noise@4 --degrade gaussian_blur@4 --out data/koniq")]
 pub struct Args {
+    /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
+    #[arg(value_name = "SRC")]
+    source: String,
     #[command(flatten)]
-    source: SourceArgs,
+    read: ReadArgs,
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -76,7 +79,7 @@ impl Args {
         let degrade = views.iter().map(|view| format!("degrade {} seed {}", view.name(), self.views.seed));
         let model = self.filter.model.iter().map(|dir| format!("tokens by {}", dir.display()));
         Ok(ImportOptions {
-            spec: self.source.spec(),
+            spec: self.read.spec(&self.source),
             filter: self.filter.filter()?,
             shard: (self.shard.0, self.shard.1),
             shrink_to: self.shrink_to,

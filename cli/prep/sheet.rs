@@ -7,7 +7,7 @@ use foveate_datasets::prep::sheet::{Tile, pick, sheet};
 use foveate_datasets::{OpenOptions, Sample, Split, TASKS, open};
 
 use super::bar::Bar;
-use super::source::SourceArgs;
+use super::source::ReadArgs;
 use super::views::{View, ViewArgs};
 use crate::failure::{Failure, Outcome};
 
@@ -23,10 +23,13 @@ use crate::failure::{Failure, Outcome};
                   --task search --out search.png"
 )]
 pub struct Args {
+    /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
+    #[arg(value_name = "SRC", required_unless_present = "task")]
+    source: Option<String>,
     #[command(flatten)]
-    source: Option<SourceArgs>,
+    read: ReadArgs,
     /// A built-in task, or with --data any task
-    #[arg(long, value_name = "NAME", conflicts_with = "SourceArgs", value_parser = tasks())]
+    #[arg(long, value_name = "NAME", conflicts_with = "source", value_parser = tasks())]
     task: Option<String>,
     /// Where the files of --task lie
     #[arg(long, value_name = "PATH", requires = "task")]
@@ -72,24 +75,26 @@ pub fn run(args: &Args) -> Outcome<()> {
 
 impl Args {
     fn samples(&self) -> Outcome<Vec<Sample>> {
-        let count = self.count as usize;
-        let (source, name) = match (&self.source, &self.task) {
-            (_, Some(name)) => (None, name.as_str()),
-            (Some(source), None) => (Some(source), ""),
-            (None, None) => return Err(Failure::input("say what to draw: SRC or --task NAME")),
-        };
-        let Some(source) = source else {
-            let options = OpenOptions { data: self.data.clone(), seed: self.views.seed, ..OpenOptions::default() };
-            let task = open(name, &options)?;
-            let len = task.len(Split::Train);
-            // A stride that is no multiple of the questions about one image, so that every family shows.
-            let samples = (0..count.min(len)).map(|i| task.sample(Split::Train, i * 9 % len));
-            return Ok(samples.collect::<Result<_, _>>()?);
-        };
+        match &self.task {
+            Some(name) => self.of_task(name),
+            None => self.of_source(self.source.as_deref().unwrap_or_default()),
+        }
+    }
+
+    fn of_task(&self, name: &str) -> Outcome<Vec<Sample>> {
+        let options = OpenOptions { data: self.data.clone(), seed: self.views.seed, ..OpenOptions::default() };
+        let task = open(name, &options)?;
+        let len = task.len(Split::Train);
+        // A stride that is no multiple of the questions about one image, so that every family shows.
+        let samples = (0..len.min(self.count as usize)).map(|i| task.sample(Split::Train, i * 9 % len));
+        Ok(samples.collect::<Result<_, _>>()?)
+    }
+
+    fn of_source(&self, source: &str) -> Outcome<Vec<Sample>> {
         let bar = Bar::new("sheet");
         let show = |progress| bar.show(progress);
         let hooks = Hooks { progress: Some(&show), ..Hooks::default() };
-        let picked = pick(&source.spec(), count, self.views.seed, hooks);
+        let picked = pick(&self.read.spec(source), self.count as usize, self.views.seed, hooks);
         bar.clear();
         Ok(picked?)
     }

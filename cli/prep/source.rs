@@ -7,12 +7,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use foveate_datasets::formats::FORMATS;
 use foveate_datasets::prep::SourceSpec;
 
-/// What to read and how.
+/// How to read a source.
 #[derive(Debug, clap::Args)]
-pub struct SourceArgs {
-    /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
-    #[arg(value_name = "SRC")]
-    source: String,
+pub struct ReadArgs {
     /// What the rows look like
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = formats())]
     format: String,
@@ -24,11 +21,11 @@ pub struct SourceArgs {
     images: Option<PathBuf>,
 }
 
-impl SourceArgs {
-    /// As the data crate says it.
-    pub fn spec(&self) -> SourceSpec {
+impl ReadArgs {
+    /// `source` with all that is said of it.
+    pub fn spec(&self, source: &str) -> SourceSpec {
         SourceSpec {
-            source: self.source.clone(),
+            source: source.to_owned(),
             format: self.format.clone(),
             rename: self.map.iter().map(|Renamed(ours, theirs)| (ours.clone(), theirs.clone())).collect(),
             images: self.images.clone(),

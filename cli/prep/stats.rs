@@ -6,7 +6,7 @@ use foveate_datasets::prep::stats::stats;
 use foveate_datasets::prep::{Hooks, Measure};
 
 use super::bar::Bar;
-use super::source::SourceArgs;
+use super::source::ReadArgs;
 use super::tokens::PromptTokens;
 use crate::failure::{Failure, Outcome};
 
@@ -18,8 +18,11 @@ use crate::failure::{Failure, Outcome};
 #[command(after_help = "Examples:\n  foveate prep stats data/geometry3k\n  foveate prep stats \
                         data/geometry3k --model Qwen2.5-VL-7B-Instruct --html stats.html")]
 pub struct Args {
+    /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
+    #[arg(value_name = "SRC")]
+    source: String,
     #[command(flatten)]
-    source: SourceArgs,
+    read: ReadArgs,
     /// Hugging Face model directory that counts tokens
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
@@ -38,7 +41,7 @@ pub fn run(args: &Args) -> Outcome<()> {
     let show = |progress| bar.show(progress);
     let measure = tokens.as_ref().map(|tokens| tokens as &dyn Measure);
     let hooks = Hooks { progress: Some(&show), measure, ..Hooks::default() };
-    let found = stats(&args.source.spec(), hooks).inspect_err(|_| bar.clear())?;
+    let found = stats(&args.read.spec(&args.source), hooks).inspect_err(|_| bar.clear())?;
     bar.finish(found.rows + found.broken);
     if let Some(path) = &args.html {
         std::fs::write(path, found.html()).map_err(Failure::io(path))?;

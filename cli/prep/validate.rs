@@ -5,7 +5,7 @@ use foveate_datasets::prep::{Hooks, Measure, Reject};
 
 use super::bar::Bar;
 use super::filter::FilterArgs;
-use super::source::SourceArgs;
+use super::source::ReadArgs;
 use crate::failure::{Failure, Outcome};
 
 /// Say what is wrong with each row; nothing is written
@@ -17,8 +17,11 @@ use crate::failure::{Failure, Outcome};
 #[command(after_help = "Examples:\n  foveate prep validate rows.jsonl\n  foveate prep validate data/train.parquet \
                         --model Qwen2.5-VL-7B-Instruct --max-tokens 4096 --json > bad.jsonl")]
 pub struct Args {
+    /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
+    #[arg(value_name = "SRC")]
+    source: String,
     #[command(flatten)]
-    source: SourceArgs,
+    read: ReadArgs,
     /// Lines of JSON, as in rejects.jsonl
     #[arg(long)]
     json: bool,
@@ -40,7 +43,7 @@ pub fn run(args: &Args) -> Outcome<()> {
         Ok(json) if args.json => bar.print(&json),
         _ => bar.print(&line(&reject)),
     };
-    let spec = args.source.spec();
+    let spec = args.read.spec(&args.source);
     let summary = validate(&spec, &args.filter.filter()?, hooks, tell).inspect_err(|_| bar.clear())?;
     bar.finish(summary.rows);
     match summary.bad {

@@ -72,6 +72,9 @@ impl Stats {
 
 fn summary(spread: &Spread) -> String {
     let at = |share| spread.number(spread.quantile(share));
+    if spread.quantile(0.) == spread.quantile(1.) {
+        return format!("always {}", at(1.));
+    }
     format!("from {} to {}, median {}, 95 % up to {}", at(0.), at(1.), at(0.5), at(0.95))
 }
 
