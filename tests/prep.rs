@@ -85,7 +85,9 @@ impl Place {
 fn an_import_says_where_every_row_went() {
     let place = Place::new();
     let said = place.done(&["import", "rows.jsonl", "--out", "out"]);
-    for words in ["10 rows as easyr1", "out/data.parquet", "8 rows", "2 rows: 1 broken, 1 duplicate", "gone.png"] {
+    for words in
+        ["10 rows as easyr1", "out/data.parquet", "8 rows", "2 rows: 1 broken, 1 duplicate", "gone.png"]
+    {
         assert!(said.contains(words), "`{words}` is not in {said}");
     }
     let report = place.report("out");
@@ -111,12 +113,15 @@ fn validation_names_the_rows_and_writes_nothing() {
     let place = Place::new();
     let before = fs::read_dir(place.0.path()).unwrap().count();
     let said = place.refused(&["validate", "rows.jsonl"]);
-    for words in ["rows.jsonl, row 8", "gone.png", "row 9 (id r0): id `r0` was seen before, in row 0", "2 of 10 rows"] {
+    for words in
+        ["rows.jsonl, row 8", "gone.png", "row 9 (id r0): id `r0` was seen before, in row 0", "2 of 10 rows"]
+    {
         assert!(said.contains(words), "`{words}` is not in {said}");
     }
     let output = place.prep(&["validate", "rows.jsonl", "--json"]);
     let lines = String::from_utf8(output.stdout).unwrap();
-    let kinds: Vec<Value> = lines.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["kind"].clone()).collect();
+    let kinds: Vec<Value> =
+        lines.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["kind"].clone()).collect();
     assert_eq!(kinds, ["broken", "duplicate"]);
     assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), before);
     place.done(&["import", "rows.jsonl", "--out", "out"]);
@@ -181,7 +186,9 @@ fn degraded_pairs_stand_in_one_group() {
     assert_eq!((&report["rows_made"], &report["rows_out"]), (&json!(16), &json!(24)));
     // Whatever else is read, the same damage; another seed, another.
     place.done(&[&words[..], &["--severity", "2", "--shard", "1/2", "--out", "half"]].concat());
-    let noisy = |out: &str| place.samples(out).iter().find(|s| s.id == "r1~gaussian_noise@4").unwrap().images[0].decode().unwrap();
+    let noisy = |out: &str| {
+        place.samples(out).iter().find(|s| s.id == "r1~gaussian_noise@4").unwrap().images[0].decode().unwrap()
+    };
     assert_eq!(noisy("half"), noisy("one"));
     place.done(&[&words[..], &["--severity", "2", "--seed", "1", "--out", "seeded"]].concat());
     assert_ne!(noisy("seeded"), noisy("one"));
@@ -193,7 +200,18 @@ fn sheets_are_drawn_of_data_and_of_tasks() {
     let size = |name: &str| image::image_dimensions(place.at(name)).unwrap();
     place.done(&["sheet", "rows.jsonl", "--count", "4", "--out", "four.png"]);
     assert_eq!(size("four.png").0, 8 + 4 * 192);
-    place.done(&["sheet", "rows.jsonl", "--view", "block_mask@3", "--count", "3", "--side", "64", "--out", "views.png"]);
+    place.done(&[
+        "sheet",
+        "rows.jsonl",
+        "--view",
+        "block_mask@3",
+        "--count",
+        "3",
+        "--side",
+        "64",
+        "--out",
+        "views.png",
+    ]);
     assert_eq!(size("views.png").0, 8 + 2 * 72);
     place.done(&["sheet", "--task", "digits", "--count", "6", "--columns", "3", "--out", "task.png"]);
     assert_eq!(size("task.png").0, 8 + 3 * 192);

@@ -94,14 +94,21 @@ impl Args {
 fn said(report: &Report, out: &Path) -> Outcome<()> {
     let rejects: u64 = report.rejected.values().sum();
     let kinds: Vec<_> = report.rejected.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
-    let line = |name: &str, rows: u64, more: String| println!("  {:<44}{rows:>10} rows{more}", out.join(name).display());
+    let line = |name: &str, rows: u64, more: String| {
+        println!("  {:<44}{rows:>10} rows{more}", out.join(name).display())
+    };
     println!("  {:<44}{:>10} rows as {}", "read", report.rows_in, report.format);
-    let made = if report.rows_made > 0 { format!(", {} of them made", report.rows_made) } else { String::new() };
+    let made =
+        if report.rows_made > 0 { format!(", {} of them made", report.rows_made) } else { String::new() };
     line("data.parquet", report.rows_out - report.rows_validation, made);
     if report.rows_validation > 0 {
         line("validation.parquet", report.rows_validation, String::new());
     }
-    line("rejects.jsonl", rejects, if rejects > 0 { format!(": {}", kinds.join(", ")) } else { String::new() });
+    line(
+        "rejects.jsonl",
+        rejects,
+        if rejects > 0 { format!(": {}", kinds.join(", ")) } else { String::new() },
+    );
     if report.other_shards > 0 {
         println!("  {:<44}{:>10} rows", "of other shards", report.other_shards);
     }

@@ -82,7 +82,8 @@ impl Args {
     }
 
     fn of_task(&self, name: &str) -> Outcome<Vec<Sample>> {
-        let options = OpenOptions { data: self.data.clone(), seed: self.views.seed, ..OpenOptions::default() };
+        let options =
+            OpenOptions { data: self.data.clone(), seed: self.views.seed, ..OpenOptions::default() };
         let task = open(name, &options)?;
         let len = task.len(Split::Train);
         // A stride that is no multiple of the questions about one image, so that every family shows.

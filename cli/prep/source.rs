@@ -36,7 +36,8 @@ impl ReadArgs {
 /// Every format with its line of help.
 fn formats() -> PossibleValuesParser {
     let known = FORMATS.iter().map(|format| PossibleValue::new(format.name).help(format.summary));
-    let auto = PossibleValue::new("auto").help("told by the columns (not csiq and pipal, which have no names)");
+    let auto =
+        PossibleValue::new("auto").help("told by the columns (not csiq and pipal, which have no names)");
     let easy = PossibleValue::new("easy-vqa").help("the easy-VQA wheel, or a folder of it");
     PossibleValuesParser::new([auto, easy].into_iter().chain(known))
 }

@@ -14,8 +14,10 @@ use crate::failure::{Failure, Outcome};
 /// byte, image marks counted, answers looked at, ids compared. With filters, rows outside them are told
 /// too. Exit code 2 where a row is at fault.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  foveate prep validate rows.jsonl\n  foveate prep validate data/train.parquet \
-                        --model Qwen2.5-VL-7B-Instruct --max-tokens 4096 --json > bad.jsonl")]
+#[command(
+    after_help = "Examples:\n  foveate prep validate rows.jsonl\n  foveate prep validate data/train.parquet \
+                        --model Qwen2.5-VL-7B-Instruct --max-tokens 4096 --json > bad.jsonl"
+)]
 pub struct Args {
     /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
     #[arg(value_name = "SRC")]

@@ -59,12 +59,13 @@ pub enum Error {
 impl Error {
     /// Whether the user's input is at fault, and not the machine or the wish to stop.
     pub fn is_input(&self) -> bool {
-        use std::io::ErrorKind::{FileTooLarge, Interrupted, OutOfMemory, QuotaExceeded, StorageFull, WriteZero};
+        use std::io::ErrorKind::{
+            FileTooLarge, Interrupted, OutOfMemory, QuotaExceeded, StorageFull, WriteZero,
+        };
         match self {
             Self::Stopped { .. } => false,
             Self::Io { source, .. } => {
-                let machine =
-                    [FileTooLarge, Interrupted, OutOfMemory, QuotaExceeded, StorageFull, WriteZero];
+                let machine = [FileTooLarge, Interrupted, OutOfMemory, QuotaExceeded, StorageFull, WriteZero];
                 !machine.contains(&source.kind())
             }
             _ => true,

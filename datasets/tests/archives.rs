@@ -12,7 +12,9 @@ use support::{golden, image_bytes, options, rejects, run};
 
 /// A row about each of `images`.
 fn rows(folder: &Path, images: &[&str]) {
-    let line = |image: &&str| serde_json::json!({"id": image, "problem": "?", "answer": "1", "images": [image]}).to_string();
+    let line = |image: &&str| {
+        serde_json::json!({"id": image, "problem": "?", "answer": "1", "images": [image]}).to_string()
+    };
     fs::write(folder.join("rows.jsonl"), images.iter().map(line).collect::<Vec<_>>().join("\n")).unwrap();
 }
 
@@ -42,7 +44,10 @@ fn a_plain_tar_is_looked_into_and_nothing_of_it_is_written() {
     rows(&inner, &["a.png", "deep/er/b.png", "../up.png", "none.png"]);
     let (ids, reasons) = sorted_out(&inner);
     assert_eq!(ids, ["a.png", "deep/er/b.png"]);
-    assert!(reasons[0].contains("no file `../up.png`") && reasons[1].contains("no file `none.png`"), "{reasons:?}");
+    assert!(
+        reasons[0].contains("no file `../up.png`") && reasons[1].contains("no file `none.png`"),
+        "{reasons:?}"
+    );
     let found = samples(&inner.join("out"), Split::Train).unwrap();
     assert_eq!(image_bytes(&found[0]), [png]);
     let outside: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();

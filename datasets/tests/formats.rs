@@ -177,7 +177,8 @@ fn a_question_in_another_language_is_filtered() {
         "图片中左边的男人穿着什么颜色的衣服？",
         "x + 1 = ?",
     ];
-    let row = |(i, text): (usize, &&str)| serde_json::json!({"id": i, "problem": text, "answer": "1"}).to_string();
+    let row =
+        |(i, text): (usize, &&str)| serde_json::json!({"id": i, "problem": text, "answer": "1"}).to_string();
     let lines: Vec<_> = texts.iter().enumerate().map(row).collect();
     std::fs::write(dir.path().join("rows.jsonl"), lines.join("\n")).unwrap();
     let mut options = options(&dir.path().join("rows.jsonl"), "auto", &dir.path().join("out"));
@@ -214,7 +215,8 @@ fn validation_is_chosen_by_image_and_shares_none() {
             let name = format!("{}.png", i % 100);
             let pixel = image::Rgb([(i % 100) as u8, 0, 0]);
             image::RgbImage::from_pixel(1, 1, pixel).save(dir.path().join(&name)).unwrap();
-            serde_json::json!({"id": i, "problem": format!("<image>{i}?"), "answer": "1", "images": [name]}).to_string()
+            serde_json::json!({"id": i, "problem": format!("<image>{i}?"), "answer": "1", "images": [name]})
+                .to_string()
         })
         .collect();
     std::fs::write(dir.path().join("rows.jsonl"), rows.join("\n")).unwrap();

@@ -9,7 +9,8 @@ use foveate_datasets::prep::export::samples;
 use foveate_datasets::prep::validate::validate;
 use foveate_datasets::prep::{Hooks, Kind, Reject};
 use parquet::file::metadata::{
-    ColumnChunkMetaData, ParquetMetaDataBuilder, ParquetMetaDataReader, ParquetMetaDataWriter, RowGroupMetaData,
+    ColumnChunkMetaData, ParquetMetaDataBuilder, ParquetMetaDataReader, ParquetMetaDataWriter,
+    RowGroupMetaData,
 };
 use serde_json::json;
 use std::fs;
@@ -312,7 +313,8 @@ fn validate_says_the_same_and_writes_nothing() {
     fs::write(dir.path().join("rows.jsonl"), rows.join(&b'\n')).unwrap();
     let options = options(&dir.path().join("rows.jsonl"), "auto", dir.path());
     let mut found = Vec::new();
-    let summary = validate(&options.spec, &options.filter, Hooks::default(), |reject| found.push(reject)).unwrap();
+    let summary =
+        validate(&options.spec, &options.filter, Hooks::default(), |reject| found.push(reject)).unwrap();
     assert_eq!((summary.rows, summary.bad), (3, 2));
     assert_eq!(
         found.iter().map(|r| (r.row, r.kind)).collect::<Vec<_>>(),

@@ -137,7 +137,11 @@ fn without_sight_a_policy_scores_what_is_stated() {
         let tests = samples(task.as_ref(), Split::Test, 2_000);
         // Four standard errors of 2,000 answers.
         let near = |what: &str, got: f64, want: f32| {
-            assert!((got - f64::from(want)).abs() < 0.045, "{} {what}: {got:.3}, stated {want:.3}", task.name());
+            assert!(
+                (got - f64::from(want)).abs() < 0.045,
+                "{} {what}: {got:.3}, stated {want:.3}",
+                task.name()
+            );
         };
         near("from text alone", text_only_accuracy(task.as_ref(), &habits, &tests), chance.text_only);
         near("guessing", guessing_accuracy(task.as_ref(), &habits, &tests), chance.guess);

@@ -135,7 +135,8 @@ fn joined(path: &Path, parts: &[PathBuf], zipped: bool, spool: &Path) -> Result<
         chain = Box::new(chain.chain(file));
     }
     let chain = BufReader::with_capacity(1 << 20, chain);
-    let chain: Box<dyn Read> = if zipped { Box::new(flate2::read::MultiGzDecoder::new(chain)) } else { Box::new(chain) };
+    let chain: Box<dyn Read> =
+        if zipped { Box::new(flate2::read::MultiGzDecoder::new(chain)) } else { Box::new(chain) };
     let most = size.saturating_mul(MAX_RATIO).max(MAX_BYTES);
     let mut file = tempfile::tempfile_in(spool).map_err(Error::io(spool))?;
     let copied = std::io::copy(&mut chain.take(most + 1), &mut file);
@@ -175,7 +176,9 @@ impl Archive {
         let bytes = match &self.kind {
             Kind::Zip(zip) => read_zip(&mut zip.lock().unwrap_or_else(PoisonError::into_inner), path),
             Kind::Tar(file, files) => match inside(path).and_then(|path| files.get(&path).copied()) {
-                Some(place) => read_tar(&mut file.lock().unwrap_or_else(PoisonError::into_inner), place).map(Some),
+                Some(place) => {
+                    read_tar(&mut file.lock().unwrap_or_else(PoisonError::into_inner), place).map(Some)
+                }
                 None => return Ok(None),
             },
         };
@@ -184,7 +187,10 @@ impl Archive {
     }
 }
 
-fn read_zip(zip: &mut ZipArchive<BufReader<File>>, path: &str) -> std::result::Result<Option<Vec<u8>>, String> {
+fn read_zip(
+    zip: &mut ZipArchive<BufReader<File>>,
+    path: &str,
+) -> std::result::Result<Option<Vec<u8>>, String> {
     let Some(index) = zip.index_for_name(path) else { return Ok(None) };
     let entry = zip.by_index(index).map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
@@ -226,9 +232,13 @@ mod tests {
 
     #[test]
     fn a_gap_between_parts_is_seen() {
-        let parts = |names: &[&str]| -> Vec<_> { names.iter().map(|n| ((*n).to_owned(), PathBuf::new())).collect() };
-        let check = |names: &[&str]| consecutive(Path::new("X.tar"), &parts(names)).map_err(|e| e.to_string());
-        for whole in [&["aa", "ab", "ac"][..], &["00", "01"], &["001", "002"], &["az"][..0], &[""], &["a", "b"]] {
+        let parts =
+            |names: &[&str]| -> Vec<_> { names.iter().map(|n| ((*n).to_owned(), PathBuf::new())).collect() };
+        let check =
+            |names: &[&str]| consecutive(Path::new("X.tar"), &parts(names)).map_err(|e| e.to_string());
+        for whole in
+            [&["aa", "ab", "ac"][..], &["00", "01"], &["001", "002"], &["az"][..0], &[""], &["a", "b"]]
+        {
             if !whole.is_empty() {
                 check(whole).unwrap();
             }

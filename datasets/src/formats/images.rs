@@ -162,7 +162,8 @@ impl ImageStore {
                 }
             }
         }
-        let tars = self.tars.get_or_init(|| archive::tars(&self.roots, &self.spool).map_err(|e| e.to_string()));
+        let tars =
+            self.tars.get_or_init(|| archive::tars(&self.roots, &self.spool).map_err(|e| e.to_string()));
         let tars = tars.as_ref().map_err(|e| Fault::new(name, format!("no file `{text}`; {e}")))?;
         for path in [text.to_owned(), format!("{text}{ending}")] {
             for archive in tars {

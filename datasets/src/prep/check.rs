@@ -110,7 +110,8 @@ fn wanted(sample: &Sample, images: &[Arc<RgbImage>], filter: &Filter) -> Result<
     if filter.languages.is_empty() {
         return Ok(());
     }
-    let languages = filter.languages.iter().map(|code| language::named(code)).collect::<crate::Result<Vec<_>>>();
+    let languages =
+        filter.languages.iter().map(|code| language::named(code)).collect::<crate::Result<Vec<_>>>();
     match language::other_than(&languages.map_err(|e| e.to_string())?, &sample.problem) {
         Some(found) => Err(format!("the question is in {found}, wanted is {}", filter.languages.join(", "))),
         None => Ok(()),
@@ -137,7 +138,8 @@ pub(super) fn shrink(image: &RgbImage, pixels: u64) -> Result<Option<ImageRef>, 
     let scale = (pixels as f64 / now as f64).sqrt();
     let side = |s: u32| ((f64::from(s) * scale) as u32).max(1);
     let mut small = RgbImage::new(side(width), side(height));
-    let from = ImageViewRef::new(width, height, image.as_raw(), PixelType::U8x3).map_err(|e| e.to_string())?;
+    let from =
+        ImageViewRef::new(width, height, image.as_raw(), PixelType::U8x3).map_err(|e| e.to_string())?;
     let (wide, high) = small.dimensions();
     let mut to = Image::from_slice_u8(wide, high, &mut small, PixelType::U8x3).map_err(|e| e.to_string())?;
     let bicubic = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));

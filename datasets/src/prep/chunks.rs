@@ -83,4 +83,3 @@ fn size_of(sample: &Sample) -> u64 {
     };
     sample.images.iter().map(image).sum::<u64>() + sample.problem.len() as u64
 }
-

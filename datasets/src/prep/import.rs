@@ -100,12 +100,13 @@ pub fn import(options: &ImportOptions, hooks: Hooks) -> Result<Report> {
     }
     let plan = serde_json::to_string(&report).map_err(|e| Error::Invalid(e.to_string()))?;
     let parts = Parts::open(&options.out, &plan)?;
-    let chunks = work_off(Chunks::new(records, options.shard), hooks, &mut report, |chunk, count, seen| {
-        match parts.done(count) {
+    let chunks =
+        work_off(Chunks::new(records, options.shard), hooks, &mut report, |chunk, count, seen| match parts
+            .done(count)
+        {
             Some(done) => Ok(done),
             None => process(chunk, count, options, hooks, &parts, seen),
-        }
-    })?;
+        })?;
     parts.join(chunks, &options.out)?;
     let path = options.out.join("import.json");
     whole(&path, |file| line(file, &path, &report))?;

@@ -33,7 +33,11 @@ pub(super) fn named(code: &str) -> Result<Lang> {
     short.or_else(|| Lang::from_code(code)).ok_or_else(|| {
         let known: Vec<_> = SHORT.iter().map(|(short, _)| *short).collect();
         let all: Vec<_> = Lang::all().iter().map(|lang| lang.code()).collect();
-        Error::Invalid(format!("no language has the code `{code}`; there are {}, {}", known.join(", "), all.join(", ")))
+        Error::Invalid(format!(
+            "no language has the code `{code}`; there are {}, {}",
+            known.join(", "),
+            all.join(", ")
+        ))
     })
 }
 
@@ -50,7 +54,8 @@ mod tests {
     #[test]
     fn a_clear_language_is_told_and_an_unclear_one_is_kept() {
         let wanted = |codes: &[&str]| codes.iter().map(|c| named(c).unwrap()).collect::<Vec<_>>();
-        let english = "<image>What is the name of the building that stands behind the two people in this picture?";
+        let english =
+            "<image>What is the name of the building that stands behind the two people in this picture?";
         let chinese = "<image>图片中左边的男人穿着什么颜色的衣服？";
         let german = "Welche Farbe hat das Auto, das vor dem Haus auf der linken Seite der Straße steht?";
         assert_eq!(other_than(&wanted(&["en"]), english), None);

@@ -130,8 +130,9 @@ fn choose(spec: &SourceSpec, files: &[PathBuf]) -> Result<&'static Format> {
             ))
         });
     }
-    let readable =
-        |file: &PathBuf| Ok::<_, Error>(read::rows(file, &Seen::default())?.take(100).find_map(|raw| raw.fields.ok()));
+    let readable = |file: &PathBuf| {
+        Ok::<_, Error>(read::rows(file, &Seen::default())?.take(100).find_map(|raw| raw.fields.ok()))
+    };
     let mut found = None;
     for file in files {
         found = readable(file)?;

@@ -92,7 +92,8 @@ pub fn sheet(tiles: &[Tile], columns: u32, side: u32) -> Result<RgbImage> {
     let columns = columns.clamp(1, tiles.len().max(1) as u32);
     let rows = (tiles.len() as u32).div_ceil(columns);
     let (width, height) = (u64::from(side + GAP), u64::from(side + CAPTION + GAP));
-    let (wide, high) = (u64::from(columns) * width + u64::from(GAP), u64::from(rows) * height + u64::from(GAP));
+    let (wide, high) =
+        (u64::from(columns) * width + u64::from(GAP), u64::from(rows) * height + u64::from(GAP));
     if wide * high > MAX_PIXELS {
         return Err(Error::Invalid(format!("a sheet of {wide}x{high} pixels is above {MAX_PIXELS}")));
     }
@@ -102,7 +103,12 @@ pub fn sheet(tiles: &[Tile], columns: u32, side: u32) -> Result<RgbImage> {
         let (x, y) = (GAP + column * width as u32, GAP + row * height as u32);
         match &tile.image {
             Some(image) => imageops::replace(&mut out, &fit(image, side), i64::from(x), i64::from(y)),
-            None => imageops::replace(&mut out, &RgbImage::from_pixel(side, side, Rgb([240; 3])), x.into(), y.into()),
+            None => imageops::replace(
+                &mut out,
+                &RgbImage::from_pixel(side, side, Rgb([240; 3])),
+                x.into(),
+                y.into(),
+            ),
         }
         caption(&mut out, tile, (x, y + side + 3), side);
     }

@@ -119,7 +119,8 @@ impl<R: ChunkReader + 'static> Groups<R> {
         match self.start(index, None) {
             Ok(rows) => {
                 // Never negative, never an overflow: the claims of this group were checked when it was started.
-                let bytes = u64::try_from(self.reader.metadata().row_group(index).compressed_size()).unwrap_or(0);
+                let bytes =
+                    u64::try_from(self.reader.metadata().row_group(index).compressed_size()).unwrap_or(0);
                 let row_bytes = bytes / total.max(1);
                 self.open = Some(Group { index, rows, done: 0, total, one_by_one: false, row_bytes });
                 None

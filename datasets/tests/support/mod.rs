@@ -21,7 +21,11 @@ pub fn options(source: &Path, format: &str, out: &Path) -> ImportOptions {
 pub fn run(options: &ImportOptions) -> Report {
     let report = import(options, Hooks::default()).unwrap();
     let rejected: u64 = report.rejected.values().sum();
-    assert_eq!(report.rows_in + report.rows_made, report.rows_out + rejected + report.other_shards, "{report:?}");
+    assert_eq!(
+        report.rows_in + report.rows_made,
+        report.rows_out + rejected + report.other_shards,
+        "{report:?}"
+    );
     report
 }
 

@@ -65,7 +65,9 @@ impl Stats {
         let rest = self.distinct_answers - self.answers.len() as u64;
         match rest {
             0 => format!("{} different ones", self.distinct_answers),
-            _ => format!("{} different ones; {rest} more in {} rows", self.distinct_answers, self.rows - shown),
+            _ => {
+                format!("{} different ones; {rest} more in {} rows", self.distinct_answers, self.rows - shown)
+            }
         }
     }
 }

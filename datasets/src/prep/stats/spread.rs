@@ -110,7 +110,10 @@ mod tests {
         let mut aspect = Spread::new(Scale::Tenths);
         aspect.add(13);
         aspect.add(77);
-        assert_eq!(aspect.bins().into_keys().map(|b| aspect.label(b)).collect::<Vec<_>>(), ["1.3", "4.0 - 7.9"]);
+        assert_eq!(
+            aspect.bins().into_keys().map(|b| aspect.label(b)).collect::<Vec<_>>(),
+            ["1.3", "4.0 - 7.9"]
+        );
         assert_eq!(Spread::new(Scale::Each).quantile(0.5), 0);
     }
 }
