@@ -33,10 +33,11 @@ fn a_plain_tar_is_looked_into_and_nothing_of_it_is_written() {
     fs::create_dir(&inner).unwrap();
     let png = fs::read(golden().join("images/a.png")).unwrap();
     let mut tar = tar::Builder::new(fs::File::create(inner.join("images.tar")).unwrap());
-    for name in ["./a.png", "x../up.png", "deep/er/b.png"] {
+    for name in ["./a.png", "../up.png", "deep/er/b.png"] {
         let mut header = tar::Header::new_ustar();
         header.set_size(png.len() as u64);
-        header.as_mut_bytes()[..name.len()].copy_from_slice(name.replace("x..", "..").as_bytes());
+        // The builder refuses such names; a hostile archive does not.
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
         header.set_cksum();
         tar.append(&header, &png[..]).unwrap();
     }

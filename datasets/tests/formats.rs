@@ -162,9 +162,9 @@ fn tokens_are_counted_by_whom_the_caller_brings() {
     let hooks = Hooks { measure: Some(&Letters), ..Hooks::default() };
     let report = import(&options, hooks).unwrap();
     assert_eq!((report.rows_out, report.rejected["filtered"]), (2, 1));
-    assert!(rejects(dir.path())[0].reason.contains("tokens 51 is above 30"), "{:?}", rejects(dir.path()));
+    assert!(rejects(dir.path())[0].reason.contains("tokens 47 is above 30"), "{:?}", rejects(dir.path()));
     let found = stats(&options.spec, hooks).unwrap();
-    assert_eq!((found.prompt_tokens.quantile(0.), found.prompt_tokens.quantile(1.)), (18, 51));
+    assert_eq!((found.prompt_tokens.quantile(0.), found.prompt_tokens.quantile(1.)), (18, 47));
     assert_eq!((found.image_tokens.quantile(0.), found.image_tokens.quantile(1.)), (16 * 12, 20 * 20));
     assert_eq!((found.rows, found.broken, found.distinct_answers), (3, 0, 3));
 }
