@@ -82,10 +82,14 @@ fn listing(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
 fn parted(name: &str) -> Option<(&str, &str)> {
     let end = [".tar.gz", ".tgz", ".tar"].iter().find_map(|e| name.find(e).map(|at| at + e.len()))?;
     let (whole, tail) = name.split_at(end);
-    let part = tail.trim_start_matches(['.', '_', '-']);
-    let part = part.strip_prefix("part").unwrap_or(part).trim_start_matches(['.', '_', '-']);
-    let counts = |ok: fn(&char) -> bool| part.len() <= 4 && part.chars().all(|c| ok(&c));
-    let known = counts(char::is_ascii_digit) || counts(char::is_ascii_lowercase);
+    let marks = ['.', '_', '-'];
+    let bare = tail.trim_start_matches(marks);
+    let said = bare.strip_prefix("part").map(|part| part.trim_start_matches(marks));
+    let part = said.unwrap_or(bare);
+    // `X.tar.gz.asc` is no part, `X.tar.gz.aa` is one.
+    let letters = if said.is_some() { 3 } else { 2 };
+    let counts = |most: usize, ok: fn(&char) -> bool| part.len() <= most && part.chars().all(|c| ok(&c));
+    let known = counts(4, char::is_ascii_digit) || counts(letters, char::is_ascii_lowercase);
     (known && (tail.is_empty() || !part.is_empty())).then_some((whole, part))
 }
 
@@ -223,9 +227,12 @@ mod tests {
     fn parts_are_told_by_their_names() {
         assert_eq!(parted("X.tar.gz.part_aa"), Some(("X.tar.gz", "aa")));
         assert_eq!(parted("X.tgz.001"), Some(("X.tgz", "001")));
+        assert_eq!(parted("X.tar.gzab"), Some(("X.tar.gz", "ab")));
         assert_eq!(parted("X.tar"), Some(("X.tar", "")));
         assert_eq!(parted("X.tar.part_ab"), Some(("X.tar", "ab")));
-        for other in ["X.tar.gz.md5sum", "X.tar.gz.json", "X.zip", "X.tarot.png", "X.tar.part_"] {
+        for other in
+            ["X.tar.gz.md5sum", "X.tar.gz.asc", "X.tar.gz.json", "X.zip", "X.tarot.png", "X.tar.part_"]
+        {
             assert_eq!(parted(other), None, "{other}");
         }
     }
