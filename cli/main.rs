@@ -37,7 +37,7 @@ enum Command {
     Score(score::Args),
     Generate(generate::Args),
     Plan(plan::Args),
-    Prep(prep::Args),
+    Prep(Box<prep::Args>),
 }
 
 fn run(command: Command) -> Outcome<()> {
