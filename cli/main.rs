@@ -11,6 +11,7 @@ mod interrupt;
 mod memory;
 mod output;
 mod plan;
+mod prep;
 mod progress;
 mod score;
 mod train;
@@ -38,6 +39,7 @@ enum Command {
     Generate(generate::Args),
     Corrupt(corrupt::Args),
     Plan(plan::Args),
+    Prep(Box<prep::Args>),
 }
 
 fn run(command: Command) -> Outcome<()> {
@@ -47,6 +49,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Corrupt(args) => corrupt::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Prep(args) => prep::run(&args),
     }
 }
 

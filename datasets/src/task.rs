@@ -109,6 +109,7 @@ pub const TASKS: &[TaskEntry] = &[
     tasks::QUALITY,
     tasks::PRIOR,
     tasks::EASY_VQA,
+    tasks::DATA,
 ];
 
 /// Opens the task called `name`.
