@@ -4,6 +4,7 @@
 //! or to files, progress and errors to standard error.
 
 mod conversation;
+mod eval;
 mod failure;
 mod generate;
 mod interrupt;
@@ -11,6 +12,7 @@ mod memory;
 mod output;
 mod plan;
 mod progress;
+mod report;
 mod score;
 mod train;
 mod watch;
@@ -36,6 +38,8 @@ enum Command {
     Score(score::Args),
     Generate(generate::Args),
     Plan(plan::Args),
+    Eval(eval::Args),
+    Report(report::Args),
 }
 
 fn run(command: Command) -> Outcome<()> {
@@ -44,6 +48,8 @@ fn run(command: Command) -> Outcome<()> {
         Command::Score(args) => score::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Report(args) => report::run(&args),
     }
 }
 
@@ -54,14 +60,14 @@ fn main() -> ExitCode {
     match rayon::scope(|_| run(command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            report(&failure);
+            complain(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
 }
 
 /// Lines are not wrapped: a path cut in two can be neither copied nor searched for.
-fn report(failure: &Failure) {
+fn complain(failure: &Failure) {
     let mut text = String::new();
     if GraphicalReportHandler::new().with_wrap_lines(false).render_report(&mut text, failure).is_ok() {
         eprintln!("{text}");

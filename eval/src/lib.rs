@@ -6,6 +6,8 @@
 mod error;
 pub mod policy;
 pub mod record;
+pub mod report;
+pub mod settings;
 pub mod store;
 pub mod sweep;
 

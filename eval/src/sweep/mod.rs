@@ -201,7 +201,7 @@ impl<P: Policy> Sweep<'_, P> {
             return;
         }
         let show = |(at, picture): (usize, &std::sync::Arc<RgbImage>)| -> Result<Shown<P::Picture>> {
-            let name = format!("{}\n{}\n{at}", self.plan.task.name(), questions[0].0.image);
+            let name = picture_name(&questions[0].0, at);
             match cell.corruption() {
                 None => self.policy.prepare(picture),
                 Some(_) => self.policy.prepare(&cell.apply(picture, self.plan.scale, self.plan.seed, &name)),
@@ -272,6 +272,11 @@ impl<P: Policy> Sweep<'_, P> {
             ..question
         }
     }
+}
+
+/// What the draws of a corruption call the picture `at` of a question.
+pub fn picture_name(question: &Record, at: usize) -> String {
+    format!("{}\n{}\n{at}", question.task, question.image)
 }
 
 fn failed(question: Record, why: &str) -> Record {

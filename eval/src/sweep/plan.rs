@@ -142,6 +142,9 @@ fn facts(meta: &Map<String, Value>) -> Map<String, Value> {
     let short = |value: &Value| match value {
         Value::String(text) => text.len() <= LONGEST_FACT,
         Value::Number(_) | Value::Bool(_) => true,
+        Value::Array(list) => {
+            list.iter().all(Value::is_string) && list.iter().map(|v| v.to_string().len()).sum::<usize>() <= LONGEST_FACT
+        }
         _ => false,
     };
     meta.iter().filter(|(_, value)| short(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
