@@ -5,9 +5,11 @@
 mod error;
 pub mod extract;
 pub mod metrics;
+pub mod policy;
 pub mod record;
 pub mod stats;
 pub mod store;
+pub mod sweep;
 
 pub use error::{Error, Result};
 pub use metrics::{METRICS, Metric};
