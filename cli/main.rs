@@ -14,6 +14,7 @@ mod plan;
 mod progress;
 mod report;
 mod score;
+mod shown;
 mod train;
 mod watch;
 

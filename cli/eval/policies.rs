@@ -14,7 +14,8 @@ const RECIPE: &str = "recipe.resolved.toml";
 
 /// The options about the policy.
 #[derive(Debug, clap::Args)]
-#[group(id = "who", required = true, multiple = false, args = ["model", "endpoint", "responses", "baseline"])]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("who").required(true).args(["model", "endpoint", "responses", "baseline"])))]
 pub struct Args {
     /// A Hugging Face model directory, run in this process
     #[arg(long, value_name = "DIR")]

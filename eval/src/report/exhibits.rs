@@ -87,7 +87,7 @@ fn cases(records: &[Record], most: usize) -> Vec<Case<'_>> {
     for record in records.iter().filter(|record| record.is_clean()) {
         clean.insert((&record.model, &record.task, &record.sample), record);
     }
-    let mut kinds: BTreeMap<(&str, &str, &str), Vec<Case>> = BTreeMap::new();
+    let mut kinds: BTreeMap<Kind, Vec<Case>> = BTreeMap::new();
     let mut worse: Vec<&Record> = records.iter().filter(|record| bad(record) && record.outcome != Verdict::Failed).collect();
     worse.sort_by_key(|record| (record.severity, &record.key));
     let mut used = std::collections::HashSet::new();
@@ -105,14 +105,19 @@ fn cases(records: &[Record], most: usize) -> Vec<Case<'_>> {
     }
     // Breaks first: wrong answers to clean pictures only fill up.
     let (breaks, wrong): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(kind, _)| !kind.2.is_empty());
-    let in_turn = |kinds: Vec<((&str, &str, &str), Vec<Case<'_>>)>| {
-        let longest = kinds.iter().map(|(_, cases)| cases.len()).max().unwrap_or(0).min(most);
-        (0..longest).flat_map(|i| kinds.iter().filter_map(|(_, cases)| cases.get(i).cloned()).collect::<Vec<_>>()).collect::<Vec<_>>()
-    };
-    let mut all = in_turn(breaks);
-    all.extend(in_turn(wrong).into_iter().take(most.saturating_sub(all.len())));
-    all.truncate(most);
+    let mut all = in_turn(&breaks, most);
+    all.extend(in_turn(&wrong, most.saturating_sub(all.len())));
     all
+}
+
+/// What a case is of: task, model, corruption.
+type Kind<'a> = (&'a str, &'a str, &'a str);
+
+/// The first case of each kind, then the second of each, up to `most`.
+fn in_turn<'a>(kinds: &[(Kind<'a>, Vec<Case<'a>>)], most: usize) -> Vec<Case<'a>> {
+    let longest = kinds.iter().map(|(_, cases)| cases.len()).max().unwrap_or(0).min(most);
+    let round = |i: usize| kinds.iter().filter_map(move |(_, cases)| cases.get(i).cloned());
+    (0..longest).flat_map(round).take(most).collect()
 }
 
 fn bad(record: &Record) -> bool {
