@@ -29,7 +29,12 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome<()> {
     if args.out.extension().is_none_or(|end| end != "html") {
-        return Err(Failure::differs("command line", "--out", "a file that ends in .html", args.out.display()));
+        return Err(Failure::differs(
+            "command line",
+            "--out",
+            "a file that ends in .html",
+            args.out.display(),
+        ));
     }
     let options = Options { exhibits: args.exhibits, ..Options::default() };
     let report = Report::of(&args.places, &options)?;

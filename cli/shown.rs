@@ -69,7 +69,10 @@ fn ask<P: Policy>(
     let plan = Plan { task: task.as_ref(), split: Split::Test, seed, scale: Scale::Native, cells, images };
     let command = command(eval, &settings, checkpoint, recipe, policy.name().ends_with("(text only)"));
     let version = env!("CARGO_PKG_VERSION").into();
-    Settings::note(out, Invocation { command, version, model: policy.name().into(), task: settings.clone() })?;
+    Settings::note(
+        out,
+        Invocation { command, version, model: policy.name().into(), task: settings.clone() },
+    )?;
     let mut progress = Progress::new("measure", plan.len());
     let tally = sweep(&plan, policy, store, stop, &mut |_| progress.advance(1, 0))?;
     progress.finish(&format!("{} on {}, {} failed", policy.name(), eval.task, tally.failed));
@@ -77,7 +80,13 @@ fn ask<P: Policy>(
 }
 
 /// The command that asks the like: `foveate eval` draws its questions from the whole split.
-fn command(eval: &EvalRecipe, task: &TaskSettings, checkpoint: &Path, recipe: &Recipe, blind: bool) -> String {
+fn command(
+    eval: &EvalRecipe,
+    task: &TaskSettings,
+    checkpoint: &Path,
+    recipe: &Recipe,
+    blind: bool,
+) -> String {
     let mut words = vec!["foveate eval --task".to_owned(), eval.task.clone()];
     words.extend(task.data.iter().map(|data| format!("--data {}", data.display())));
     words.extend(task.size.map(|size| format!("--size {size}")));

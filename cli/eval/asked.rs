@@ -16,6 +16,7 @@ const SUSPICIOUS: usize = 12;
 
 /// The options about questions and pictures.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// The task: a benchmark, a built-in task, or `data` for imported data
     #[arg(long, value_name = "NAME")]

@@ -24,11 +24,13 @@ use crate::progress::Progress;
 /// a baseline. A command that was stopped or killed is given again and asks only what is open; calls that
 /// failed are open. `foveate report DIR` shows the result.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  foveate eval --task shapes --model runs/quickstart/checkpoints/step-000230 \
+#[command(
+    after_help = "Examples:\n  foveate eval --task shapes --model runs/quickstart/checkpoints/step-000230 \
                         --corruptions common --severities 1,3,5 --limit 200 --out eval/shapes\n  \
                         foveate eval --task vstar --data vstar_bench --endpoint http://localhost:8000/v1 \
                         --served-model qwen --processor DIR --out eval/vstar\n  \
-                        foveate eval --task vstar --data vstar_bench --baseline always-a --out eval/vstar")]
+                        foveate eval --task vstar --data vstar_bench --baseline always-a --out eval/vstar"
+)]
 pub struct Args {
     #[command(flatten)]
     asked: asked::Args,
@@ -44,7 +46,8 @@ pub fn run(args: &Args) -> Outcome<()> {
     let stop = interrupt::listen("answers that came are kept; the same command goes on")?;
     let stop: &AtomicBool = &stop;
     let asked = args.asked.open(args.policy.trained_on()?.as_deref())?;
-    let mut work = Work { args, asked: &asked, stop, store: Store::open(&args.out)?, tally: Tally::default() };
+    let mut work =
+        Work { args, asked: &asked, stop, store: Store::open(&args.out)?, tally: Tally::default() };
     match args.policy.kind()? {
         policies::Kind::Local(dir) => {
             let model = Local::open(dir, args.policy.max_tokens, args.policy.temperature)?;
@@ -107,7 +110,8 @@ impl Work<'_> {
         let out = &self.args.out;
         let records = self.store.finish()?;
         if self.tally.stopped {
-            let message = format!("stopped as asked; {} records are in {}", records.records.len(), out.display());
+            let message =
+                format!("stopped as asked; {} records are in {}", records.records.len(), out.display());
             return Err(Failure::work(message).help("the same command goes on"));
         }
         let summary = Summary::of(&records.sorted(), &Bootstrap::default());

@@ -99,7 +99,11 @@ impl Args {
 
     /// The largest areas to measure at: the model's own without a list.
     pub fn budgets(&self) -> Vec<Option<u64>> {
-        if self.max_pixels.is_empty() { vec![None] } else { self.max_pixels.iter().copied().map(Some).collect() }
+        if self.max_pixels.is_empty() {
+            vec![None]
+        } else {
+            self.max_pixels.iter().copied().map(Some).collect()
+        }
     }
 
     /// How a server is spoken to.

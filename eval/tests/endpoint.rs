@@ -13,12 +13,10 @@ use serde_json::json;
 use std::sync::atomic::AtomicBool;
 use support::{Server, options, own, plan, shapes};
 
-const GO: AtomicBool = AtomicBool::new(false);
-
 #[test]
 fn three_calls_in_ten_may_fail_and_nothing_is_lost_or_twice() {
     let (dir, task, server) = (tempfile::tempdir().unwrap(), shapes(), Server::start(30));
-    let (plan, stop) = (plan(task.as_ref(), 40), GO);
+    let (plan, stop) = (plan(task.as_ref(), 40), AtomicBool::new(false));
     let mut store = Store::open(dir.path()).unwrap();
     let endpoint = Endpoint::new(options(&server, 7), &stop).unwrap();
     let tally = run(&plan, &endpoint, &mut store, &stop, &mut |_| ()).unwrap();
@@ -40,10 +38,11 @@ fn three_calls_in_ten_may_fail_and_nothing_is_lost_or_twice() {
 #[test]
 fn what_failed_is_asked_again_by_the_next_run_and_nothing_else() {
     let (dir, task) = (tempfile::tempdir().unwrap(), shapes());
-    let (plan, stop) = (plan(task.as_ref(), 40), GO);
+    let (plan, stop) = (plan(task.as_ref(), 40), AtomicBool::new(false));
     let failing = Server::start(50);
     let mut store = Store::open(dir.path()).unwrap();
-    let first = run(&plan, &Endpoint::new(options(&failing, 0), &stop).unwrap(), &mut store, &stop, &mut |_| ());
+    let first =
+        run(&plan, &Endpoint::new(options(&failing, 0), &stop).unwrap(), &mut store, &stop, &mut |_| ());
     let first = first.unwrap();
     assert!(first.failed > 30 && first.failed < 90, "{first:?}");
     drop(store.finish().unwrap());
@@ -67,7 +66,7 @@ fn what_failed_is_asked_again_by_the_next_run_and_nothing_else() {
 #[test]
 fn nobody_there_is_a_failure_of_each_question() {
     let (dir, task) = (tempfile::tempdir().unwrap(), shapes());
-    let (plan, stop) = (plan(task.as_ref(), 20), GO);
+    let (plan, stop) = (plan(task.as_ref(), 20), AtomicBool::new(false));
     let mut gone = options(&Server::start(0), 1);
     // A port that was free a moment ago: calls are refused.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -85,15 +84,17 @@ fn a_server_that_sees_another_prompt_is_found_out() {
     let model = tempfile::tempdir().unwrap();
     let spec = TinySpec { words: tiny::WORDS, ..TinySpec::laws(Family::Qwen2_5Vl) };
     tiny::write(model.path(), &spec).unwrap();
-    let (task, stop) = (shapes(), GO);
+    let (task, stop) = (shapes(), AtomicBool::new(false));
     let plan = plan(task.as_ref(), 8);
     let ask = |server: &Server| {
         let dir = tempfile::tempdir().unwrap();
         let processor = Processor::from_dir(model.path()).unwrap();
         let pictures = Pictures::Model(Box::new(processor));
-        let endpoint = Endpoint::new(foveate_eval::policy::EndpointOptions { pictures, ..options(server, 0) }, &stop);
+        let endpoint =
+            Endpoint::new(foveate_eval::policy::EndpointOptions { pictures, ..options(server, 0) }, &stop);
         let mut store = Store::open(dir.path()).unwrap();
-        run(&plan, &endpoint.unwrap(), &mut store, &stop, &mut |_| ()).map(|tally| (tally.asked, tally.failed))
+        run(&plan, &endpoint.unwrap(), &mut store, &stop, &mut |_| ())
+            .map(|tally| (tally.asked, tally.failed))
     };
     let silent = Server::with(0, |asked| {
         assert_eq!(asked["return_token_ids"], true);
@@ -110,7 +111,7 @@ fn a_server_that_sees_another_prompt_is_found_out() {
 #[test]
 fn a_server_that_knows_no_such_model_ends_the_run() {
     let (dir, task, server) = (tempfile::tempdir().unwrap(), shapes(), Server::start(0));
-    let (plan, stop) = (plan(task.as_ref(), 8), GO);
+    let (plan, stop) = (plan(task.as_ref(), 8), AtomicBool::new(false));
     let mut wrong = options(&server, 5);
     wrong.url = "ftp://nowhere".into();
     assert!(Endpoint::new(wrong, &stop).unwrap_err().is_input());
@@ -123,7 +124,9 @@ fn a_server_that_knows_no_such_model_ends_the_run() {
             use std::io::{Read, Write};
             let mut stream = stream.unwrap();
             drop(stream.read(&mut [0; 1 << 16]));
-            drop(stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 13\r\nconnection: close\r\n\r\nno such model"));
+            drop(stream.write_all(
+                b"HTTP/1.1 404 Not Found\r\ncontent-length: 13\r\nconnection: close\r\n\r\nno such model",
+            ));
         }
     });
     let mut store = Store::open(dir.path()).unwrap();

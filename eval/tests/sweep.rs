@@ -82,7 +82,11 @@ fn chance_is_near_chance_and_always_a_is_constant() {
         right as f64 / records.len() as f64
     };
     let chance = f64::from(task.chance().unwrap().guess);
-    assert!((accuracy(BaselineKind::Chance) - chance).abs() < 0.06, "{} and {chance}", accuracy(BaselineKind::Chance));
+    assert!(
+        (accuracy(BaselineKind::Chance) - chance).abs() < 0.06,
+        "{} and {chance}",
+        accuracy(BaselineKind::Chance)
+    );
     assert!(accuracy(BaselineKind::AlwaysA) >= chance - 0.06);
 }
 
@@ -151,22 +155,30 @@ fn a_picture_that_is_none_fails_its_questions_and_stops_nothing() {
     let plan = Plan { task: &task, images, ..plan(shapes.as_ref(), 1) };
     let records = asked(&plan, &Baseline::new(BaselineKind::AlwaysA, [(String::new(), "x".into())]));
     assert_eq!(records.len(), 9);
-    assert!(records.values().all(|r| r.outcome == Verdict::Failed && r.error.as_ref().unwrap().contains("broken.png")));
+    assert!(
+        records
+            .values()
+            .all(|r| r.outcome == Verdict::Failed && r.error.as_ref().unwrap().contains("broken.png"))
+    );
 }
 
 #[test]
 fn a_stop_keeps_what_came_and_the_next_run_asks_the_rest() {
     let (dir, task) = (tempfile::tempdir().unwrap(), shapes());
-    let (policy, plan) = (model(dir.path()), plan(task.as_ref(), 40));
+    // More than one batch of the model's.
+    let (policy, plan) = (model(dir.path()), plan(task.as_ref(), 80));
     let (out, stop) = (tempfile::tempdir().unwrap(), AtomicBool::new(false));
     let mut store = Store::open(out.path()).unwrap();
-    let first = run(&plan, &policy, &mut store, &stop, &mut |_| stop.store(true, std::sync::atomic::Ordering::SeqCst));
+    let first = run(&plan, &policy, &mut store, &stop, &mut |_| {
+        stop.store(true, std::sync::atomic::Ordering::SeqCst)
+    });
     let first = first.unwrap();
     assert!(first.stopped && first.asked > 0 && first.asked < plan.len(), "{first:?}");
     drop(store.finish().unwrap());
     let mut store = Store::open(out.path()).unwrap();
     let (go, mut found) = (AtomicBool::new(false), 0);
-    let second = run(&plan, &policy, &mut store, &go, &mut |event| found += usize::from(event == Event::Found));
+    let second =
+        run(&plan, &policy, &mut store, &go, &mut |event| found += usize::from(event == Event::Found));
     let second = second.unwrap();
     assert_eq!((second.found, second.asked, found), (first.asked, plan.len() - first.asked, first.asked));
     assert!(!second.stopped);

@@ -76,6 +76,8 @@ pub struct Shown<P> {
 pub struct Asked<P> {
     /// The question: prompt, order of options, seed, key. Nothing of the answer is filled in but what is right.
     pub question: Record,
+    /// The question alone, without options or what is said of the form of an answer.
+    pub problem: String,
     /// The conversation so far; the next turn is the assistant's.
     pub messages: Vec<Message>,
     /// The pictures of its messages in reading order, corrupted already.

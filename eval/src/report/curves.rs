@@ -55,7 +55,8 @@ fn mean_curve(run: &RunSummary) -> Vec<(f64, f64)> {
 }
 
 fn severities() -> Axis {
-    let ticks = (0..=5).map(|level| (f64::from(level), if level == 0 { "clean".into() } else { level.to_string() }));
+    let ticks =
+        (0..=5).map(|level| (f64::from(level), if level == 0 { "clean".into() } else { level.to_string() }));
     Axis { label: "severity".into(), low: -0.15, high: 5.15, ticks: ticks.collect() }
 }
 
@@ -70,7 +71,8 @@ pub(super) fn severity(runs: &[&RunSummary], labels: &[String]) -> String {
         return String::new();
     }
     let means: Vec<_> = runs.iter().map(|run| mean_curve(run)).collect();
-    let each: Vec<Vec<_>> = runs.iter().map(|run| names.iter().map(|name| curve(run, name)).collect()).collect();
+    let each: Vec<Vec<_>> =
+        runs.iter().map(|run| names.iter().map(|name| curve(run, name)).collect()).collect();
     let chance = runs.iter().find_map(|run| run.chance);
     let all = each.iter().flatten().flatten();
     let (low, high) = bounds(all);
@@ -97,7 +99,10 @@ pub(super) fn severity(runs: &[&RunSummary], labels: &[String]) -> String {
     let mut out = legend(labels) + &chart.render() + "<div class=\"small-charts\">";
     for (at, name) in names.iter().enumerate() {
         let (x, y) = axes();
-        let x = Axis { ticks: x.ticks.into_iter().map(|(v, word)| (v, word.replace("clean", "0"))).collect(), ..x };
+        let x = Axis {
+            ticks: x.ticks.into_iter().map(|(v, word)| (v, word.replace("clean", "0"))).collect(),
+            ..x
+        };
         let mut chart = Chart::new(format!("{name}: accuracy against severity"), SMALL, x, y);
         for (series, run) in each.iter().enumerate() {
             chart.line(&run[at], series, "");
@@ -105,7 +110,12 @@ pub(super) fn severity(runs: &[&RunSummary], labels: &[String]) -> String {
                 chart.dot(*point, series, &format!("{}: {}", labels[series], percent(point.1)));
             }
         }
-        let _ = write!(out, "<figure><figcaption>{}</figcaption>{}</figure>", escape(&spaced(name)), chart.render());
+        let _ = write!(
+            out,
+            "<figure><figcaption>{}</figcaption>{}</figure>",
+            escape(&spaced(name)),
+            chart.render()
+        );
     }
     out + "</div>"
 }
@@ -173,7 +183,8 @@ pub(super) fn training(runs: &[Training]) -> String {
     let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
     let mut out = legend(&names) + "<div class=\"small-charts wide\">";
     for (key, word) in shown(runs) {
-        let curves: Vec<_> = runs.iter().map(|run| run.curves.get(&key).cloned().unwrap_or_default()).collect();
+        let curves: Vec<_> =
+            runs.iter().map(|run| run.curves.get(&key).cloned().unwrap_or_default()).collect();
         let points = || curves.iter().flatten().filter(|(_, y)| y.is_finite());
         let fold = |of: fn(&(f64, f64)) -> f64| {
             points().map(of).fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)))

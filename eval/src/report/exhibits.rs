@@ -54,6 +54,9 @@ pub struct Shot {
 /// A clean answer that is right with a corrupted one that is not; or a wrong clean answer alone.
 type Case<'a> = Vec<&'a Record>;
 
+/// A task and the part that was asked, or why it cannot be opened.
+type Opened = std::result::Result<(Box<dyn Task>, Split), String>;
+
 /// Chooses failures and shows them; the notes say why pictures are missing.
 pub(super) fn choose(
     records: &[Record],
@@ -61,11 +64,11 @@ pub(super) fn choose(
     options: &Options,
 ) -> (Vec<Exhibit>, Vec<String>) {
     let cases = cases(records, options.exhibits);
-    let mut tasks: HashMap<String, std::result::Result<(Box<dyn Task>, Split), String>> = HashMap::new();
+    let mut tasks: HashMap<[&str; 2], Opened> = HashMap::new();
     let (mut exhibits, mut notes) = (vec![], vec![]);
     for case in cases {
         let Some(first) = case.first() else { continue };
-        let task = tasks.entry(first.task.clone()).or_insert_with(|| open(first, commands));
+        let task = tasks.entry([&first.task, &first.model]).or_insert_with(|| open(first, commands));
         let sample = match task {
             Ok((task, split)) => find(task.as_ref(), *split, first),
             Err(why) => {
@@ -88,7 +91,8 @@ fn cases(records: &[Record], most: usize) -> Vec<Case<'_>> {
         clean.insert((&record.model, &record.task, &record.sample), record);
     }
     let mut kinds: BTreeMap<Kind, Vec<Case>> = BTreeMap::new();
-    let mut worse: Vec<&Record> = records.iter().filter(|record| bad(record) && record.outcome != Verdict::Failed).collect();
+    let mut worse: Vec<&Record> =
+        records.iter().filter(|record| bad(record) && record.outcome != Verdict::Failed).collect();
     worse.sort_by_key(|record| (record.severity, &record.key));
     let mut used = std::collections::HashSet::new();
     for record in worse {
@@ -99,7 +103,8 @@ fn cases(records: &[Record], most: usize) -> Vec<Case<'_>> {
             (false, _) => continue,
         };
         if used.insert((&record.model, &record.task, &record.sample)) || record.is_clean() {
-            let kind = (record.task.as_str(), record.model.as_str(), record.corruption.as_deref().unwrap_or(""));
+            let kind =
+                (record.task.as_str(), record.model.as_str(), record.corruption.as_deref().unwrap_or(""));
             kinds.entry(kind).or_default().push(case);
         }
     }
@@ -124,8 +129,10 @@ fn bad(record: &Record) -> bool {
     record.outcome != Verdict::Right
 }
 
-fn open(record: &Record, commands: &[Invocation]) -> std::result::Result<(Box<dyn Task>, Split), String> {
-    let told = commands.iter().find(|run| run.model == record.model && run.task.seed == record.seed);
+fn open(record: &Record, commands: &[Invocation]) -> Opened {
+    let told = commands.iter().find(|run| {
+        (&run.model, &run.task.name, run.task.seed) == (&record.model, &record.task, record.seed)
+    });
     let told = told.ok_or("eval.json does not say where its files lie")?;
     let task = told.task.open().map_err(|e| e.to_string())?;
     Ok((task, told.task.split().map_err(|e| e.to_string())?))
@@ -166,7 +173,9 @@ fn pictures(record: &Record, sample: &Sample, options: &Options) -> Vec<String> 
         let clean = image.decode().ok()?;
         // After resizing, the exact filter does not show at the size of a thumbnail.
         let clean = match (scale, record.size.get(at)) {
-            (Scale::AfterResize, Some(&[w, h])) => image::imageops::resize(&*clean, w, h, FilterType::CatmullRom),
+            (Scale::AfterResize, Some(&[w, h])) => {
+                image::imageops::resize(&*clean, w, h, FilterType::CatmullRom)
+            }
             _ => (*clean).clone(),
         };
         let shown = cell.apply(&clean, scale, record.seed, &picture_name(record, at));
@@ -179,7 +188,8 @@ fn pictures(record: &Record, sample: &Sample, options: &Options) -> Vec<String> 
 fn crops(record: &Record, at: usize) -> Vec<[f64; 4]> {
     let of = |turn: &serde_json::Value| {
         let image = turn.get("image").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        let corners: Vec<f64> = turn.get("box")?.as_array()?.iter().filter_map(serde_json::Value::as_f64).collect();
+        let corners: Vec<f64> =
+            turn.get("box")?.as_array()?.iter().filter_map(serde_json::Value::as_f64).collect();
         (image == at as u64).then(|| corners.try_into().ok()).flatten()
     };
     record.turns.iter().filter_map(of).collect()
@@ -235,7 +245,8 @@ mod tests {
         records.push(record("b", Some("fog"), Verdict::Unparsed));
         records.push(record("c", Some("blur"), Verdict::Wrong));
         records.push(record("d", Some("blur"), Verdict::Failed));
-        let cells = |most| cases(&records, most).iter().map(|case| case[case.len() - 1].cell()).collect::<Vec<_>>();
+        let cells =
+            |most| cases(&records, most).iter().map(|case| case[case.len() - 1].cell()).collect::<Vec<_>>();
         assert_eq!(cells(9), ["blur-1", "fog-1", "fog-1", "clean"]);
         assert_eq!(cells(2), ["blur-1", "fog-1"]);
     }

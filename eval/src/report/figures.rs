@@ -35,7 +35,8 @@ pub(super) fn heat_map(run: &RunSummary) -> String {
         };
         let _ = write!(out, "<tr><th scope=\"row\">{}{mark}</th>", escape(&spaced(name)));
         for &level in &levels {
-            let Some((cell, share)) = cell(level).and_then(|cell| Some((cell, cell.counts.accuracy()?))) else {
+            let Some((cell, share)) = cell(level).and_then(|cell| Some((cell, cell.counts.accuracy()?)))
+            else {
                 out.push_str("<td class=\"n\">–</td>");
                 continue;
             };
@@ -75,7 +76,9 @@ pub(super) fn forest(comparison: &Comparison) -> String {
     let others = comparison.cells.iter().filter(|(name, _)| *name != "clean");
     let others = others.map(|(name, cell)| (spaced(name), *cell));
     let rows: Vec<(String, Difference)> = corrupted.into_iter().chain(clean).chain(others).collect();
-    let ends = rows.iter().map(|(_, row)| row.interval.map_or((row.difference, row.difference), |i| (i.low, i.high)));
+    let ends = rows
+        .iter()
+        .map(|(_, row)| row.interval.map_or((row.difference, row.difference), |i| (i.low, i.high)));
     let (low, high) = ends.fold((0.0, 0.0), |(low, high): (f64, f64), (a, b)| (low.min(a), high.max(b)));
     let mut out = String::from(
         "<div class=\"scroll\"><table class=\"forest\"><thead><tr><th>pictures</th><th class=\"n\">first</th>\

@@ -9,10 +9,15 @@ use std::fmt::Write;
 
 /// The numbers of each run, for a terminal.
 pub fn brief(summary: &Summary) -> String {
-    let share = |value: Option<f64>| value.map_or_else(|| format!("{:>10}", "–"), |v| format!("{:>10}", percent(v)));
-    let names: Vec<String> = summary.runs.iter().map(|run| format!("{} {}", run.task, label(run, &summary.runs))).collect();
+    let share =
+        |value: Option<f64>| value.map_or_else(|| format!("{:>10}", "–"), |v| format!("{:>10}", percent(v)));
+    let names: Vec<String> =
+        summary.runs.iter().map(|run| format!("{} {}", run.task, label(run, &summary.runs))).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(20);
-    let mut out = format!("\n  {:<width$}{:>10}{:>10}{:>10}{:>10}\n", "accuracy", "clean", "corrupted", "kept", "unparsed");
+    let mut out = format!(
+        "\n  {:<width$}{:>10}{:>10}{:>10}{:>10}\n",
+        "accuracy", "clean", "corrupted", "kept", "unparsed"
+    );
     for (run, name) in summary.runs.iter().zip(&names) {
         let robust = run.robustness.as_ref();
         let _ = writeln!(
@@ -31,7 +36,8 @@ pub fn brief(summary: &Summary) -> String {
 pub(super) fn document(report: &Report) -> String {
     let mut out = format!("# {}\n", super::page::title(report));
     for run in &report.summary.runs {
-        let _ = write!(out, "\n## {}: {}\n\n{}\n\n", run.task, label(run, &report.summary.runs), sentence(run));
+        let _ =
+            write!(out, "\n## {}: {}\n\n{}\n\n", run.task, label(run, &report.summary.runs), sentence(run));
         for warning in warnings(run) {
             let _ = writeln!(out, "> {warning}\n");
         }
@@ -76,8 +82,11 @@ fn cells(run: &RunSummary) -> String {
     let mut out = format!("\n| corruption |{heads}\n|---|{}\n", "---|".repeat(levels.len()));
     for name in names {
         let at = |level: &u8| {
-            let found = run.cells.iter().find(|c| c.corruption.as_ref() == Some(&name) && c.severity == *level);
-            found.and_then(|cell| cell.counts.accuracy()).map_or_else(|| " – |".into(), |v| format!(" {} |", percent(v)))
+            let found =
+                run.cells.iter().find(|c| c.corruption.as_ref() == Some(&name) && c.severity == *level);
+            found
+                .and_then(|cell| cell.counts.accuracy())
+                .map_or_else(|| " – |".into(), |v| format!(" {} |", percent(v)))
         };
         let _ = writeln!(out, "| {} |{}", spaced(&name), levels.iter().map(at).collect::<String>());
     }
@@ -90,7 +99,8 @@ fn categories(run: &RunSummary) -> String {
         let _ = write!(out, "\n| {key} | questions | accuracy |\n|---|---|---|\n");
         for group in groups {
             let share = group.accuracy.map_or_else(|| "–".into(), percent);
-            let _ = writeln!(out, "| {} | {} | {share} |", group.name.replace('|', "\\|"), group.counts.came());
+            let _ =
+                writeln!(out, "| {} | {} | {share} |", group.name.replace('|', "\\|"), group.counts.came());
         }
     }
     out

@@ -88,7 +88,11 @@ fn section_of_task(report: &Report, runs: &[&RunSummary], task: &str, several: b
             let _ = write!(out, "<h2>{heading}</h2><p class=\"quiet\">{words}</p>{content}");
         }
     };
-    add("Accuracy against severity", "The mean over corruptions; below, each corruption by itself.", curves::severity(runs, &labels));
+    add(
+        "Accuracy against severity",
+        "The mean over corruptions; below, each corruption by itself.",
+        curves::severity(runs, &labels),
+    );
     add("Clean against corrupted", "One dot a model.", curves::scatter(runs, &labels));
     for comparison in report.summary.comparisons.iter().filter(|comparison| comparison.task == task) {
         let [first, second] = comparison.models.each_ref().map(|model| escape(short(model)));
@@ -108,7 +112,11 @@ fn section_of_task(report: &Report, runs: &[&RunSummary], task: &str, several: b
         add(&format!("Agreement with people{name}"), "By kind of picture.", tables::quality(run));
         let groups = tables::groups(run);
         if !groups.is_empty() {
-            add(&format!("By category{name}"), "Clean pictures.", format!("<div class=\"categories\">{groups}</div>"));
+            add(
+                &format!("By category{name}"),
+                "Clean pictures.",
+                format!("<div class=\"categories\">{groups}</div>"),
+            );
         }
     }
     out
@@ -188,8 +196,11 @@ fn commands(report: &Report) -> String {
     if report.commands.is_empty() {
         return String::new();
     }
-    let mut lines: Vec<String> =
-        report.commands.iter().map(|run| format!("# foveate {}, {}\n{}", run.version, run.model, run.command)).collect();
+    let mut lines: Vec<String> = report
+        .commands
+        .iter()
+        .map(|run| format!("# foveate {}, {}\n{}", run.version, run.model, run.command))
+        .collect();
     lines.dedup();
     format!("<h2>To do it again</h2><pre>{}</pre>", escape(&lines.join("\n\n")))
 }

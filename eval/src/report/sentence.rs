@@ -17,10 +17,15 @@ pub(super) fn short(model: &str) -> &str {
 /// The model's name, with what else tells this run from others of the same model.
 pub(super) fn label(run: &RunSummary, all: &[RunSummary]) -> String {
     let name = short(&run.model);
-    let text_only = if run.model.ends_with("(text only)") && !name.ends_with("(text only)") { ", text only" } else { "" };
-    let twin = |other: &&RunSummary| other.task == run.task && short(&other.model) == name && other.model != run.model;
+    let text_only =
+        if run.model.ends_with("(text only)") && !name.ends_with("(text only)") { ", text only" } else { "" };
+    let twin = |other: &&RunSummary| {
+        other.task == run.task && short(&other.model) == name && other.model != run.model
+    };
     let digest = match run.model.split_once('@') {
-        Some((_, digest)) if all.iter().filter(twin).any(|o| o.model.split(' ').next() != run.model.split(' ').next()) => {
+        Some((_, digest))
+            if all.iter().filter(twin).any(|o| o.model.split(' ').next() != run.model.split(' ').next()) =>
+        {
             format!(" @{}", digest.split(' ').next().unwrap_or_default().get(..6).unwrap_or_default())
         }
         _ => String::new(),
@@ -49,9 +54,9 @@ pub(super) fn sentence(run: &RunSummary) -> String {
         None => "No clean pictures were asked about".into(),
     };
     if let Some(robust) = &run.robustness {
-        let kept = robust.retention.map_or_else(String::new, |kept| {
-            format!(", {:.0} % of it kept", 100.0 * kept.value)
-        });
+        let kept = robust
+            .retention
+            .map_or_else(String::new, |kept| format!(", {:.0} % of it kept", 100.0 * kept.value));
         let (worst, low) = &robust.worst_corruption;
         out += &format!(
             "; {} under corruption{kept}. Worst: {} at {}",
@@ -111,7 +116,10 @@ pub(super) fn facts(run: &RunSummary) -> Vec<(&'static str, String)> {
     if let (Some(seen), Some(unseen)) = (&run.seen, &run.unseen) {
         out.push(("seen corruptions", percent(seen.corrupted.value)));
         out.push(("unseen corruptions", percent(unseen.corrupted.value)));
-        out.push(("unseen less seen", format!("{} points", points(unseen.corrupted.value - seen.corrupted.value))));
+        out.push((
+            "unseen less seen",
+            format!("{} points", points(unseen.corrupted.value - seen.corrupted.value)),
+        ));
     }
     if let Some(errors) = &run.corruption_errors {
         out.push(("mCE", number(errors.mce)));

@@ -40,7 +40,8 @@ impl Axis {
         let (low, high) = if high - low < 1e-12 { (low - 0.5, high + 0.5) } else { (low, high) };
         let raw = (high - low) / 4.0;
         let power = 10f64.powf(raw.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|step| *step >= raw).unwrap_or(raw);
+        let step =
+            [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|step| *step >= raw).unwrap_or(raw);
         let first = (low / step).ceil() as i64;
         let last = (high / step + 1e-9).floor() as i64;
         let ticks = (first..=last).map(|i| i as f64 * step);
@@ -129,14 +130,6 @@ impl Chart {
             if self.frame == Frame::Full { 4.0 } else { 2.5 },
             escape(say)
         );
-    }
-
-    /// The area between two lines: low and high at each x.
-    pub(super) fn band(&mut self, band: &[(f64, f64, f64)], series: usize) {
-        let low = band.iter().map(|&(x, low, _)| (x, low));
-        let high = band.iter().rev().map(|&(x, _, high)| (x, high));
-        let path = self.path(low.chain(high));
-        let _ = write!(self.marks, "<path class=\"band {}\" d=\"{path}Z\"/>", class(series));
     }
 
     /// A line across at a height, with a word at its right end.
@@ -241,7 +234,10 @@ mod tests {
         let labels: Vec<_> = axis.ticks.iter().map(|tick| tick.1.as_str()).collect();
         assert_eq!(labels, ["30 %", "40 %", "50 %", "60 %", "70 %", "80 %"]);
         let axis = Axis::numbers("", -0.31, 1.1);
-        assert!(axis.ticks.len() >= 3 && axis.ticks.iter().all(|(v, _)| (-0.31..=1.1).contains(v)), "{axis:?}");
+        assert!(
+            axis.ticks.len() >= 3 && axis.ticks.iter().all(|(v, _)| (-0.31..=1.1).contains(v)),
+            "{axis:?}"
+        );
         assert!(!Axis::numbers("", 2.0, 2.0).ticks.is_empty());
         assert_eq!(Axis::percent("", 0.0, 1.0).ticks.len(), 6);
     }

@@ -43,7 +43,9 @@ pub(super) fn groups(run: &RunSummary) -> String {
 
 fn row(group: &Group) -> String {
     let share = group.accuracy;
-    let bar = share.map_or_else(String::new, |share| format!("<i class=\"bar\" style=\"width:{:.1}%\"></i>", 100.0 * share));
+    let bar = share.map_or_else(String::new, |share| {
+        format!("<i class=\"bar\" style=\"width:{:.1}%\"></i>", 100.0 * share)
+    });
     format!(
         "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"bar\">{bar}</td><td class=\"n\">{}</td></tr>",
         escape(&group.name),

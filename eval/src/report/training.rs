@@ -84,7 +84,9 @@ mod tests {
     fn curves_are_read_and_broken_lines_named() {
         let dir = tempfile::tempdir().unwrap();
         let write = |text: &str| std::fs::write(dir.path().join(FILE), text).unwrap();
-        write("{\"step\":1,\"stage\":\"train\",\"reward/mean\":0.5}\n{\"step\":2,\"reward/mean\":0.75,\"eval/a/clean/accuracy\":1}\n{\"st");
+        write(
+            "{\"step\":1,\"stage\":\"train\",\"reward/mean\":0.5}\n{\"step\":2,\"reward/mean\":0.75,\"eval/a/clean/accuracy\":1}\n{\"st",
+        );
         let run = Training::read(dir.path()).unwrap();
         assert_eq!(run.curves["reward/mean"], [(1.0, 0.5), (2.0, 0.75)]);
         let words: Vec<_> = shown(&[run]).into_iter().map(|(_, word)| word).collect();

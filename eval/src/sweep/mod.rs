@@ -227,7 +227,7 @@ impl<P: Policy> Sweep<'_, P> {
             let asked = match messages(&question.prompt, pictures.len()) {
                 Ok((messages, order)) => {
                     let pictures = order.into_iter().filter_map(|at| pictures.get(at).cloned()).collect();
-                    Asked { question, messages, pictures, cost }
+                    Asked { question, problem: sample.problem.clone(), messages, pictures, cost }
                 }
                 Err(error) => {
                     drop(results.send(Some(failed(question, &error.to_string()))));

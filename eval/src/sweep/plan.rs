@@ -143,7 +143,8 @@ fn facts(meta: &Map<String, Value>) -> Map<String, Value> {
         Value::String(text) => text.len() <= LONGEST_FACT,
         Value::Number(_) | Value::Bool(_) => true,
         Value::Array(list) => {
-            list.iter().all(Value::is_string) && list.iter().map(|v| v.to_string().len()).sum::<usize>() <= LONGEST_FACT
+            list.iter().all(Value::is_string)
+                && list.iter().map(|v| v.to_string().len()).sum::<usize>() <= LONGEST_FACT
         }
         _ => false,
     };

@@ -111,11 +111,16 @@ fn serve(stream: TcpStream, seen: &Seen, per_cent: usize, extra: Extra) {
             Some(Injected::Garbage) => ("200 OK", 9, "<html>?{\n".to_owned()),
             Some(Injected::NoChoices) => ("200 OK", 2, "{}".to_owned()),
             Some(Injected::Status(429)) => ("429 Too Many Requests\r\nretry-after: 0", 4, "busy".to_owned()),
-            Some(Injected::Status(code)) => (if code == 500 { "500 Oops" } else { "503 Busy" }, 4, "oops".to_owned()),
+            Some(Injected::Status(code)) => {
+                (if code == 500 { "500 Oops" } else { "503 Busy" }, 4, "oops".to_owned())
+            }
         };
         let cut = text.len() < length;
-        let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
-        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes())).is_err() || cut {
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes())).is_err() || cut
+        {
             return;
         }
     }
@@ -156,12 +161,14 @@ pub fn said_to(prompt: &str) -> String {
 }
 
 pub fn shapes() -> Box<dyn Task> {
-    open("shapes", &OpenOptions { size: Some(48), test: Some(80), seed: 3, ..OpenOptions::default() }).unwrap()
+    open("shapes", &OpenOptions { size: Some(48), test: Some(80), seed: 3, ..OpenOptions::default() })
+        .unwrap()
 }
 
 /// `limit` questions about clean pictures and two kinds of corrupted ones.
 pub fn plan(task: &dyn Task, limit: usize) -> Plan<'_> {
-    let cells = Cell::all(&["contrast".into(), "gaussian_noise".into()], &[3], Some(&["contrast".into()])).unwrap();
+    let cells =
+        Cell::all(&["contrast".into(), "gaussian_noise".into()], &[3], Some(&["contrast".into()])).unwrap();
     let images = images(task, Split::Test, Some(limit), 3, (0, 1)).unwrap();
     Plan { task, split: Split::Test, seed: 3, scale: Scale::Native, cells, images }
 }
