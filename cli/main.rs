@@ -6,6 +6,7 @@
 mod conversation;
 mod failure;
 mod generate;
+mod grade;
 mod interrupt;
 mod memory;
 mod output;
@@ -35,6 +36,7 @@ enum Command {
     Train(train::Args),
     Score(score::Args),
     Generate(generate::Args),
+    Grade(grade::Args),
     Plan(plan::Args),
 }
 
@@ -43,6 +45,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Train(args) => train::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Grade(args) => grade::run(&args),
         Command::Plan(args) => plan::run(&args),
     }
 }

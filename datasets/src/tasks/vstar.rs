@@ -33,6 +33,8 @@ static PROTOCOL: Protocol = Protocol {
     wordings: &[
         Wording { name: "lmms-eval", of: lmms_eval },
         Wording { name: "vlmevalkit", of: benchmark::vlmevalkit },
+        // For likelihoods: the options are not shown.
+        Wording { name: "official", of: |sample| sample.problem.clone() },
     ],
     grade: by_letter,
 };
