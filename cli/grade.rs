@@ -21,9 +21,11 @@ use crate::failure::{Failure, Outcome};
 /// (every number, made of the records alone) and extractors.json: what the same responses would have
 /// scored in lmms-eval, VLMEvalKit and the authors' scripts, and where those disagree.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  foveate grade --task vstar --data vstar_bench --responses answers.jsonl \
+#[command(
+    after_help = "Examples:\n  foveate grade --task vstar --data vstar_bench --responses answers.jsonl \
                         --out graded\n  foveate grade --task data --data koniq10k --responses scores.jsonl \
-                        --out graded")]
+                        --out graded"
+)]
 pub struct Args {
     /// A benchmark or built-in task by name, or `data` for any other file or folder
     #[arg(long, value_name = "NAME")]
@@ -66,8 +68,10 @@ pub fn run(args: &Args) -> Outcome<()> {
     }
     let others = elsewhere(task.as_ref(), Split::Test, &records)?;
     fs::create_dir_all(&args.out).map_err(Failure::io(&args.out))?;
-    let lines: Vec<String> =
-        records.iter().map(|record| serde_json::to_string(record).map_err(Failure::work)).collect::<Outcome<_>>()?;
+    let lines: Vec<String> = records
+        .iter()
+        .map(|record| serde_json::to_string(record).map_err(Failure::work))
+        .collect::<Outcome<_>>()?;
     whole(&args.out.join("records.jsonl"), &(lines.join("\n") + "\n"))?;
     whole(&args.out.join("extractors.json"), &pretty(&others)?)?;
     whole(&args.out.join("summary.json"), &pretty(&summary)?)?;
@@ -121,7 +125,8 @@ fn relate(summary: &mut Summary, path: &Path) -> Outcome<()> {
     for run in &mut summary.runs {
         let base = stored.runs.iter().find(|base| (&base.task, base.version) == (&run.task, run.version));
         let base = base.ok_or_else(|| {
-            let found: Vec<_> = stored.runs.iter().map(|run| format!("{} {}", run.task, run.version)).collect();
+            let found: Vec<_> =
+                stored.runs.iter().map(|run| format!("{} {}", run.task, run.version)).collect();
             let expected = format!("of task {} {}", run.task, run.version);
             Failure::differs(path.display(), "runs", expected, found.join(", "))
         })?;

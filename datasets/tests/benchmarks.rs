@@ -61,7 +61,10 @@ fn every_layout_is_read_as_it_was_made() {
 fn questions_about_one_picture_share_it_and_lie_side_by_side() {
     for (task, rows) in layouts() {
         let numbers: Vec<usize> = (0..rows.len()).map(|i| task.image_of(Split::Test, i)).collect();
-        assert!(numbers.windows(2).all(|two| two[1] == two[0] || two[1] == two[0] + 1), "{task:?}: {numbers:?}");
+        assert!(
+            numbers.windows(2).all(|two| two[1] == two[0] || two[1] == two[0] + 1),
+            "{task:?}: {numbers:?}"
+        );
         let pictures = match task.name() {
             "hr-bench-4k" | "hr-bench-8k" => 2,
             "mme-realworld" | "mme-realworld-lite" => 2,
@@ -134,19 +137,28 @@ fn prompts_are_those_of_the_harnesses() {
         assert_eq!(sorted(&got), sorted(want.strip_suffix("\nSolution:").unwrap()));
     }
     let task = opened("mathvista", &folder, OpenOptions::default()).unwrap();
-    assert_eq!(task.prompt(&task.sample(Split::Test, 0).unwrap()), "Hint: as published.\nQuestion: What is x?");
+    assert_eq!(
+        task.prompt(&task.sample(Split::Test, 0).unwrap()),
+        "Hint: as published.\nQuestion: What is x?"
+    );
 }
 
 #[test]
 fn the_published_options_are_shown_to_the_letter() {
     let task = opened("mme-realworld-cn", &golden("benchmarks/mme_json"), OpenOptions::default()).unwrap();
     let prompt = task.prompt(&task.sample(Split::Test, 0).unwrap());
-    assert!(prompt.contains("\n（A）red\n（B）blue, or \"blue\"\n") && prompt.ends_with("最佳答案为："), "{prompt}");
+    assert!(
+        prompt.contains("\n（A）red\n（B）blue, or \"blue\"\n") && prompt.ends_with("最佳答案为："),
+        "{prompt}"
+    );
     let task = opened("mme-realworld", &golden("benchmarks/mme_json"), OpenOptions::default()).unwrap();
     let prompt = task.prompt(&task.sample(Split::Test, 0).unwrap());
     let end = "\n(E) The image does not feature it\nSelect the best answer to the above multiple-choice question based \
                on the image. Respond with only the letter (A, B, C, D, or E) of the correct option. \nThe best answer is:";
-    assert!(prompt.starts_with("What colour is the bus? The choices are listed below:\n(A) red\n"), "{prompt}");
+    assert!(
+        prompt.starts_with("What colour is the bus? The choices are listed below:\n(A) red\n"),
+        "{prompt}"
+    );
     assert!(prompt.ends_with(end), "{prompt}");
 }
 
@@ -159,10 +171,12 @@ fn options_are_shuffled_by_seed_and_question_and_the_answer_follows() {
         let plain = opened(name, &folder(data), OpenOptions::default()).unwrap();
         let mut orders = Vec::new();
         for seed in 0..24 {
-            let open = || opened(name, &folder(data), OpenOptions { shuffle: Some(seed), ..OpenOptions::default() });
+            let open =
+                || opened(name, &folder(data), OpenOptions { shuffle: Some(seed), ..OpenOptions::default() });
             let (task, again) = (open().unwrap(), open().unwrap());
             for i in 0..task.len(Split::Test) {
-                let (sample, before) = (task.sample(Split::Test, i).unwrap(), plain.sample(Split::Test, i).unwrap());
+                let (sample, before) =
+                    (task.sample(Split::Test, i).unwrap(), plain.sample(Split::Test, i).unwrap());
                 if sample.choices.is_empty() {
                     continue;
                 }
@@ -202,7 +216,9 @@ fn what_is_not_the_benchmark_is_named() {
     assert!(error.contains("mme-realworld-base64") && error.contains("vlmevalkit"), "{error}");
     // A label that no option has, an option that is missing, a picture that is missing, an id twice.
     let line = |label: &str, text: &str, id: usize| {
-        format!("{{\"image\": \"a.png\", \"text\": \"{text}\", \"category\": \"x\", \"label\": \"{label}\", \"question_id\": {id}}}\n")
+        format!(
+            "{{\"image\": \"a.png\", \"text\": \"{text}\", \"category\": \"x\", \"label\": \"{label}\", \"question_id\": {id}}}\n"
+        )
     };
     fs::copy(golden("benchmarks/mme_json/sights/0.png"), at("a.png")).unwrap();
     let good = line("A", "Q? (A) one (B) two", 1);

@@ -1,10 +1,10 @@
 //! What the same responses would have scored in other programs, and where those disagree with the task's own grade.
 
+use crate::Result;
 use crate::extract::{self, Extractor};
 use crate::metrics::{BENCHMARKS, Counts, Score};
 use crate::record::{Record, Verdict};
 use crate::stats::Interval;
-use crate::Result;
 use foveate_datasets::{Sample, Split, Task};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -71,7 +71,9 @@ pub fn elsewhere(task: &dyn Task, split: Split, records: &[Record]) -> Result<Ve
     for model in models {
         let mine: Vec<&Record> = records
             .iter()
-            .filter(|r| r.model == model && r.task == task.name() && r.is_clean() && samples.contains_key(&r.sample))
+            .filter(|r| {
+                r.model == model && r.task == task.name() && r.is_clean() && samples.contains_key(&r.sample)
+            })
             .collect();
         out.extend(extractors.iter().map(|extractor| read(extractor, model, &mine, &samples)));
     }
@@ -95,7 +97,8 @@ fn read(
         }
     }
     let refs: Vec<&Record> = again.iter().collect();
-    let benchmark = refs.first().and_then(|first| BENCHMARKS.iter().find(|b| b.tasks.contains(&first.task.as_str())));
+    let benchmark =
+        refs.first().and_then(|first| BENCHMARKS.iter().find(|b| b.tasks.contains(&first.task.as_str())));
     let came = counts.came();
     Elsewhere {
         extractor: extractor.name.into(),

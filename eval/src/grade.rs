@@ -78,7 +78,11 @@ fn names(samples: &[Sample]) -> HashMap<String, Option<usize>> {
     let mut known: HashMap<String, Option<usize>> = HashMap::new();
     for (index, sample) in samples.iter().enumerate() {
         let mut mine: Vec<String> = NAMES.iter().filter_map(|key| text(sample.meta.get(*key)?)).collect();
-        let stems: Vec<_> = mine.iter().filter_map(|name| Some(name.rsplit_once('.')?.0.to_owned())).collect();
+        let files: Vec<_> =
+            mine.iter().filter_map(|name| Some(name.rsplit_once('/')?.1.to_owned())).collect();
+        mine.extend(files);
+        let stems: Vec<_> =
+            mine.iter().filter_map(|name| Some(name.rsplit_once('.')?.0.to_owned())).collect();
         mine.extend(stems);
         mine.sort();
         mine.dedup();

@@ -4,16 +4,14 @@
 //! Decides which option that is and what record it makes. Who computes log-probabilities is a [`Likelihood`]; a model
 //! directory is one.
 
-use crate::policy::{Local, Policy, prompt_about};
+use crate::policy::{Local, Policy, Shown, prompt_about};
 use crate::record::{Record, Verdict};
 use crate::sweep::{Cell, Plan};
 use crate::{Error, Result};
 use foveate_datasets::grade::choice::letter;
-use foveate_datasets::{Sample, Task};
+use foveate_datasets::{ImageRef, Sample, Task};
 use foveate_vision::models::VisionLanguageModel;
 use foveate_vision::pack::PackBuilder;
-use image::RgbImage;
-use std::sync::Arc;
 
 /// [`Record::sampling`] of such an answer.
 pub const SAMPLING: &str = "likelihood of the options";
@@ -54,19 +52,27 @@ pub fn likeliest(logprobs: &[Vec<f32>]) -> Option<usize> {
 ///
 /// # Errors
 /// A question without options, a picture that cannot be read, or a model that fails.
-pub fn by_likelihood<L: Likelihood>(plan: &Plan, policy: &L, index: usize, sample: &Sample) -> Result<Record> {
+pub fn by_likelihood<L: Likelihood>(
+    plan: &Plan,
+    policy: &L,
+    index: usize,
+    sample: &Sample,
+) -> Result<Record> {
     if sample.choices.is_empty() {
         return Err(Error::differs(sample.place(), "choices", "there to be compared", "empty"));
     }
     let question = Record { sampling: SAMPLING.into(), ..plan.question(policy, index, sample, &Cell::CLEAN) };
     let question = Record { key: question.digest(), ..question };
-    let shown = sample.images.iter().map(|image| policy.prepare(&*decoded(image)?)).collect::<Result<Vec<_>>>()?;
+    let show = |image: &ImageRef| -> Result<Shown<L::Picture>> {
+        let picture = image.decode()?;
+        policy.prepare(&picture)
+    };
+    let shown = sample.images.iter().map(show).collect::<Result<Vec<_>>>()?;
     let size = shown.iter().map(|shown| shown.size).collect();
     let pictures: Vec<L::Picture> = shown.into_iter().map(|shown| shown.picture).collect();
     let logprobs = policy.option_logprobs(&question.prompt, &pictures, &sample.choices)?;
-    let chosen = likeliest(&logprobs).ok_or_else(|| {
-        Error::Work(format!("{}: an option has no finite log-probability", sample.place()))
-    })?;
+    let chosen = likeliest(&logprobs)
+        .ok_or_else(|| Error::Work(format!("{}: an option has no finite log-probability", sample.place())))?;
     let said = letter(chosen).to_string();
     let right = is_right(plan.task, sample, &said);
     let outcome = if right { Verdict::Right } else { Verdict::Wrong };
@@ -74,10 +80,6 @@ pub fn by_likelihood<L: Likelihood>(plan: &Plan, policy: &L, index: usize, sampl
     let turns = vec![serde_json::json!({ "mean_logprob": means })];
     let (parsed, response) = (Some(said.clone()), Some(said));
     Ok(Record { outcome, score: f64::from(u8::from(right)), parsed, response, size, turns, ..question })
-}
-
-fn decoded(image: &foveate_datasets::ImageRef) -> Result<Arc<RgbImage>> {
-    Ok(image.decode()?)
 }
 
 /// By the task's own grade of the letter, so that either way of scoring agrees on what is right.

@@ -40,7 +40,10 @@ fn agree(task: &str, got: &BTreeMap<String, f64>, want: &Value) {
     assert!(!want.is_empty());
     for (name, value) in want {
         let got = got.get(name).copied().unwrap_or(f64::NAN);
-        assert!((got - value.as_f64().unwrap()).abs() < 1e-9, "{task}: {name} is {got}, the script says {value}");
+        assert!(
+            (got - value.as_f64().unwrap()).abs() < 1e-9,
+            "{task}: {name} is {got}, the script says {value}"
+        );
     }
 }
 
@@ -64,7 +67,8 @@ fn scores_are_those_of_the_scripts() {
 fn mme_scores_are_those_of_the_three_programs() {
     let golden = &golden()["mme"];
     let task = "mme-realworld";
-    let choices = ["red", "blue car", "green", "4", "The image does not feature it"].map(String::from).to_vec();
+    let choices =
+        ["red", "blue car", "green", "4", "The image does not feature it"].map(String::from).to_vec();
     for (name, key) in [("official", "scores"), ("vlmevalkit", "vlmevalkit"), ("lmms-eval", "lmms-eval")] {
         let extractor = of_task(task).find(|extractor| extractor.name == name).unwrap();
         let all = records(task, &golden["rows"], |row| {

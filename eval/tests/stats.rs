@@ -94,7 +94,8 @@ fn a_bootstrap_is_that_of_scipy_within_its_own_noise() {
         times.iter().zip(of).map(|(&n, list)| f64::from(n) * value(list)).sum()
     };
     let sum = |list: &[f64]| list.iter().sum::<f64>();
-    let mean = |times: &[u32]| Some(total(times, &clusters, sum) / total(times, &clusters, |l| l.len() as f64));
+    let mean =
+        |times: &[u32]| Some(total(times, &clusters, sum) / total(times, &clusters, |l| l.len() as f64));
     let ratio = |times: &[u32]| Some(total(times, &clusters, sum) / total(times, &base, sum));
     let boot = Bootstrap { resamples: 4_000, ..Bootstrap::default() };
     for (name, got) in [("mean", boot.interval(80, mean)), ("ratio", boot.interval(80, ratio))] {

@@ -49,7 +49,8 @@ fn by_letter(sample: &Sample, response: &str, last: usize) -> Option<String> {
     if REFUSALS.iter().any(|words| response.contains(words)) {
         return Some("Z".into());
     }
-    let spaced: String = response.chars().map(|c| if ".()[],:;!*#{}".contains(c) { ' ' } else { c }).collect();
+    let spaced: String =
+        response.chars().map(|c| if ".()[],:;!*#{}".contains(c) { ' ' } else { c }).collect();
     let words = python::split(&spaced);
     let mut found = lettered(sample).filter(|(letter, _)| words.contains(&letter.as_str()));
     match (found.next(), found.next()) {

@@ -38,10 +38,14 @@ pub(super) fn vlmevalkit(sample: &Sample, response: &str) -> Reading {
     match kind(sample) {
         ("multi_choice", _) => can_infer::infer(sample, response).map_or(Reading::Judge, Reading::Said),
         (_, "integer") => match python::int(response) {
-            Some(said) if said != "0" && Some(&said) == python::int(&sample.answer).as_ref() => Reading::Said(said),
+            Some(said) if said != "0" && Some(&said) == python::int(&sample.answer).as_ref() => {
+                Reading::Said(said)
+            }
             _ => Reading::Judge,
         },
-        (_, "float") => same(python::float(response)).map_or(Reading::Judge, |v| Reading::Said(python::repr(v))),
+        (_, "float") => {
+            same(python::float(response)).map_or(Reading::Judge, |v| Reading::Said(python::repr(v)))
+        }
         _ => Reading::Judge,
     }
 }
@@ -80,7 +84,9 @@ fn precision(sample: &Sample) -> Option<f64> {
 fn as_it_stands(sample: &Sample, response: &str) -> Option<String> {
     match kind(sample) {
         _ if response.is_empty() => Some(String::new()),
-        ("multi_choice", _) if sample.choices.iter().any(|text| text == response) => Some(response.to_owned()),
+        ("multi_choice", _) if sample.choices.iter().any(|text| text == response) => {
+            Some(response.to_owned())
+        }
         (_, "integer") => python::int(response),
         (_, "float") => python::float(response).map(python::repr),
         _ => None,
@@ -92,7 +98,9 @@ fn normalise(sample: &Sample, found: Option<String>, places: Option<usize>) -> R
     let normal = match kind(sample) {
         ("multi_choice", _) => option(sample, &found),
         (_, "integer") => python::float(&found).and_then(python::truncated),
-        (_, "float") => places.and_then(|places| Some(python::repr(python::round(python::float(&found)?, places)))),
+        (_, "float") => {
+            places.and_then(|places| Some(python::repr(python::round(python::float(&found)?, places))))
+        }
         _ => Some(found),
     };
     normal.map_or(Reading::Nothing, Reading::Said)
@@ -104,6 +112,7 @@ fn option(sample: &Sample, found: &str) -> Option<String> {
     let letter = BRACKETED.as_ref()?.captures(found).map(|found| found[1].to_uppercase());
     let found = letter.as_deref().unwrap_or(found);
     let named = lettered(sample).find(|(letter, _)| letter == found).map(|(_, text)| text);
-    let nearest = || sample.choices.iter().min_by_key(|text| python::distance(found, text)).map(String::as_str);
+    let nearest =
+        || sample.choices.iter().min_by_key(|text| python::distance(found, text)).map(String::as_str);
     named.or_else(nearest).map(str::to_owned)
 }

@@ -60,8 +60,18 @@ pub const EXTRACTORS: &[Extractor] = &[
         read: mathvista::official_quick,
         right: mathvista::is_answer,
     },
-    Extractor { name: "lmms-eval", tasks: MATHVISTA, read: mathvista::lmms_eval, right: mathvista::is_stripped },
-    Extractor { name: "vlmevalkit", tasks: MATHVISTA, read: mathvista::vlmevalkit, right: mathvista::is_found },
+    Extractor {
+        name: "lmms-eval",
+        tasks: MATHVISTA,
+        read: mathvista::lmms_eval,
+        right: mathvista::is_stripped,
+    },
+    Extractor {
+        name: "vlmevalkit",
+        tasks: MATHVISTA,
+        read: mathvista::vlmevalkit,
+        right: mathvista::is_found,
+    },
 ];
 
 /// The extractors of `task`, in the order of the table; none for a task that nobody else has.

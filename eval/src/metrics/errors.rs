@@ -56,13 +56,15 @@ impl Errors {
             let mut sums = [0.; 4];
             for (severity, error) in ours {
                 let theirs = baseline.cells.get(corruption).and_then(|cells| cells.get(severity));
-                let theirs =
-                    theirs.ok_or_else(|| format!("baseline {name} has no {corruption} at severity {severity}"))?;
+                let theirs = theirs
+                    .ok_or_else(|| format!("baseline {name} has no {corruption} at severity {severity}"))?;
                 let terms = [*error, *theirs, error - self.clean, theirs - baseline.clean];
                 sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
             }
             if sums[1] <= 0. {
-                return Err(format!("baseline {name} makes no error under {corruption}: its share is undefined"));
+                return Err(format!(
+                    "baseline {name} makes no error under {corruption}: its share is undefined"
+                ));
             }
             ce.insert(corruption.clone(), sums[0] / sums[1]);
             if sums[3] > 0. {

@@ -7,9 +7,7 @@ use statrs::function::factorial::ln_factorial;
 pub fn mcnemar(b: u64, c: u64) -> f64 {
     let (n, few) = (b + c, b.min(c));
     let ln_half = -std::f64::consts::LN_2;
-    let term = |k: u64| {
-        (ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k) + n as f64 * ln_half).exp()
-    };
+    let term = |k: u64| (ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k) + n as f64 * ln_half).exp();
     (2. * (0..=few).map(term).sum::<f64>()).min(1.)
 }
 
