@@ -4,6 +4,7 @@
 //! or to files, progress and errors to standard error.
 
 mod conversation;
+mod eval;
 mod failure;
 mod generate;
 mod grade;
@@ -12,7 +13,9 @@ mod memory;
 mod output;
 mod plan;
 mod progress;
+mod report;
 mod score;
+mod shown;
 mod train;
 mod watch;
 
@@ -38,6 +41,8 @@ enum Command {
     Generate(generate::Args),
     Grade(grade::Args),
     Plan(plan::Args),
+    Eval(eval::Args),
+    Report(report::Args),
 }
 
 fn run(command: Command) -> Outcome<()> {
@@ -47,6 +52,8 @@ fn run(command: Command) -> Outcome<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Grade(args) => grade::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Report(args) => report::run(&args),
     }
 }
 
@@ -57,14 +64,14 @@ fn main() -> ExitCode {
     match rayon::scope(|_| run(command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            report(&failure);
+            complain(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
 }
 
 /// Lines are not wrapped: a path cut in two can be neither copied nor searched for.
-fn report(failure: &Failure) {
+fn complain(failure: &Failure) {
     let mut text = String::new();
     if GraphicalReportHandler::new().with_wrap_lines(false).render_report(&mut text, failure).is_ok() {
         eprintln!("{text}");

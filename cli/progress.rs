@@ -43,6 +43,14 @@ impl Progress {
         }
     }
 
+    /// A row that was done before.
+    pub fn skip(&mut self) {
+        self.total = self.total.saturating_sub(1);
+        if let Some(bar) = &self.bar {
+            bar.set_length(self.total as u64);
+        }
+    }
+
     /// The last line.
     pub fn finish(self, result: &str) {
         if let Some(bar) = &self.bar {
@@ -52,8 +60,10 @@ impl Progress {
         eprintln!("{}: {} rows in {seconds:.1} s, {}; {result}", self.what, self.done, self.speed());
     }
 
+    /// Tokens a second, or rows where tokens are not counted.
     fn speed(&self) -> String {
-        format!("{:.0} tokens/s", self.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-3))
+        let (count, unit) = if self.tokens > 0 { (self.tokens, "tokens") } else { (self.done, "rows") };
+        format!("{:.0} {unit}/s", count as f64 / self.started.elapsed().as_secs_f64().max(1e-3))
     }
 }
 

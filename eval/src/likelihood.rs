@@ -4,7 +4,7 @@
 //! Decides which option that is and what record it makes. Who computes log-probabilities is a [`Likelihood`]; a model
 //! directory is one.
 
-use crate::policy::{Local, Policy, Shown, prompt_about};
+use crate::policy::{Local, Policy, Shown, messages};
 use crate::record::{Record, Verdict};
 use crate::sweep::{Cell, Plan};
 use crate::{Error, Result};
@@ -95,7 +95,9 @@ impl Likelihood for Local {
         options: &[String],
     ) -> Result<Vec<Vec<f32>>> {
         let model = self.model()?;
-        let prompt = prompt_about(self.processor(), prompt, pictures)?;
+        let (messages, order) = messages(prompt, pictures.len())?;
+        let pictures: Vec<_> = order.into_iter().map(|at| pictures[at].clone()).collect();
+        let prompt = self.processor().prompt(&messages, &pictures)?;
         score(&model, self, &prompt, options)
     }
 }

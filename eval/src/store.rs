@@ -49,6 +49,13 @@ impl Records {
         }
     }
 
+    /// The records in the order of their keys: what is made of them does not depend on who answered first.
+    pub fn sorted(self) -> Vec<Record> {
+        let mut records = self.records;
+        records.sort_by(|a, b| a.key.cmp(&b.key));
+        records
+    }
+
     /// What is known about a question.
     pub fn get(&self, key: &str) -> Option<&Record> {
         self.places.get(key).map(|&at| &self.records[at])

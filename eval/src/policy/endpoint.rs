@@ -6,13 +6,13 @@
 
 use super::local::draw_of;
 use super::retry::{Fault, Retry, Streak};
-use super::{Asked, Demand, Failed, Policy, Reply, Shown, messages, prompt_about, sampling};
+use super::{Asked, Demand, Failed, Policy, Reply, Shown, sampling};
 use crate::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use foveate_vision::images::{ImageProcessor, Patches};
 use foveate_vision::processor::Processor;
-use foveate_vision::text::Content;
+use foveate_vision::text::{Content, Message};
 use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use serde_json::{Value, json};
@@ -113,23 +113,23 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    fn body(&self, asked: &Asked<Sent>) -> Result<Value> {
-        let (turns, order) = messages(&asked.question.prompt, asked.pictures.len())?;
-        let mut order = order.into_iter();
-        let mut content = Vec::new();
-        for piece in turns.into_iter().flat_map(|turn| turn.content) {
-            content.push(match piece {
-                Content::Text(text) => json!({"type": "text", "text": text}),
-                Content::Image(_) => {
-                    let picture = order.next().and_then(|at| asked.pictures.get(at));
-                    let url = picture.map_or("", |picture| &picture.url);
-                    json!({"type": "image_url", "image_url": {"url": url}})
-                }
-            });
-        }
+    fn body(&self, asked: &Asked<Sent>) -> Value {
+        let mut pictures = asked.pictures.iter();
+        let mut piece = |content: &Content| match content {
+            Content::Text(text) => json!({"type": "text", "text": text}),
+            Content::Image(_) => {
+                let url = pictures.next().map_or("", |picture| &picture.url);
+                json!({"type": "image_url", "image_url": {"url": url}})
+            }
+        };
+        let mut turn = |turn: &Message| {
+            let content: Vec<Value> = turn.content.iter().map(&mut piece).collect();
+            json!({"role": turn.role, "content": content})
+        };
+        let messages: Vec<Value> = asked.messages.iter().map(&mut turn).collect();
         let mut body = json!({
             "model": self.options.served_model,
-            "messages": [{"role": "user", "content": content}],
+            "messages": messages,
             "max_tokens": self.options.max_tokens,
             "temperature": self.options.temperature,
         });
@@ -140,7 +140,7 @@ impl<'a> Endpoint<'a> {
         if matches!(self.options.pictures, Pictures::Model(_)) {
             body["return_token_ids"] = true.into();
         }
-        Ok(body)
+        body
     }
 
     /// One call.
@@ -173,10 +173,7 @@ impl<'a> Endpoint<'a> {
     }
 
     fn ask(&self, asked: &Asked<Sent>) -> Result<Result<Reply, Failed>> {
-        let body = match self.body(asked) {
-            Ok(body) => body.to_string(),
-            Err(error) => return Ok(Err(Failed(error.to_string()))),
-        };
+        let body = self.body(asked).to_string();
         let replied = self.options.retry.run(draw_of(&asked.question.key), &self.streak, self.stop, || {
             let reply = self.call(body.as_bytes())?;
             let read = read(&reply).ok_or_else(|| Fault::Passing {
@@ -204,7 +201,7 @@ impl<'a> Endpoint<'a> {
         let returned = reply.get("prompt_token_ids").filter(|ids| !ids.is_null());
         let Some(Value::Array(theirs)) = returned else { return Ok(()) };
         let patches: Vec<_> = asked.pictures.iter().filter_map(|sent| sent.patches.clone()).collect();
-        let ours = prompt_about(processor, &asked.question.prompt, &patches)?.input_ids;
+        let ours = processor.prompt(&asked.messages, &patches)?.input_ids;
         let at = ours.iter().zip(theirs).position(|(a, b)| b.as_u64() != Some(u64::from(*a)));
         if at.is_none() && ours.len() == theirs.len() {
             return Ok(());

@@ -3,7 +3,7 @@
 //! An answer depends on the question alone, not on its batch, so batches are whatever is ready. The weights
 //! are read when the first question comes: an evaluation that is done already costs no model.
 
-use super::{Asked, Demand, Failed, Policy, Reply, Shown, fingerprint, prompt_about};
+use super::{Asked, Demand, Failed, Policy, Reply, Shown, fingerprint};
 use crate::{Error, Result};
 use foveate_vision::config::GenerationConfig;
 use foveate_vision::generate::{Generated, Request, Sampling, Stop, generate};
@@ -132,7 +132,7 @@ impl Policy for Local {
     fn answer(&self, asked: &[Asked<Arc<Patches>>]) -> Result<Vec<Result<Reply, Failed>>> {
         let model = self.model()?;
         let build = |asked: &Asked<Arc<Patches>>| -> Result<Arc<Prompt>> {
-            Ok(Arc::new(prompt_about(&self.processor, &asked.question.prompt, &asked.pictures)?))
+            Ok(Arc::new(self.processor.prompt(&asked.messages, &asked.pictures)?))
         };
         let built: Vec<Result<Arc<Prompt>>> = asked.iter().map(build).collect();
         let good = built.iter().zip(asked).filter_map(|(prompt, asked)| {

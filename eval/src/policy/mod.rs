@@ -16,13 +16,14 @@ pub use baseline::{Baseline, BaselineKind};
 pub use endpoint::{Endpoint, EndpointOptions, Pictures};
 pub use fingerprint::fingerprint;
 pub use local::Local;
-pub use prompt::{messages, prompt_about};
+pub use prompt::messages;
 pub(crate) use recorded::UNRECORDED;
 pub use recorded::{Recorded, Said};
 pub use retry::Retry;
 pub use text_only::TextOnly;
 
 use crate::{Record, Result};
+use foveate_vision::text::Message;
 use image::RgbImage;
 use serde_json::Value;
 
@@ -76,7 +77,9 @@ pub struct Shown<P> {
 pub struct Asked<P> {
     /// The question: prompt, order of options, seed, key. Nothing of the answer is filled in but what is right.
     pub question: Record,
-    /// Its pictures, corrupted already.
+    /// The conversation so far; the next turn is the assistant's.
+    pub messages: Vec<Message>,
+    /// The pictures of its messages in reading order, corrupted already.
     pub pictures: Vec<P>,
     /// What it costs of [`Demand::budget`].
     pub cost: usize,

@@ -1,13 +1,10 @@
-//! A user's turn with `<image>` marks as the message and the prompt of a Qwen-VL model.
+//! A user's turn with `<image>` marks as a message.
 
-use crate::{Error, Result};
+use crate::Result;
 use foveate_datasets::{Piece, pieces};
-use foveate_vision::images::Patches;
-use foveate_vision::processor::{Processor, Prompt};
 use foveate_vision::text::{Content, Message};
-use std::sync::Arc;
 
-/// The turn as a message, and the number of the picture at each of its marks.
+/// The turn as a conversation of one message, and the number of the picture at each of its marks.
 ///
 /// # Errors
 /// Marks that do not fit the number of pictures.
@@ -23,14 +20,4 @@ pub fn messages(text: &str, pictures: usize) -> Result<(Vec<Message>, Vec<usize>
         });
     }
     Ok((vec![Message { role: "user".into(), content }], order))
-}
-
-/// The prompt of a turn about pictures at hand.
-///
-/// # Errors
-/// As [`messages`], and those of the chat template.
-pub fn prompt_about(processor: &Processor, text: &str, patches: &[Arc<Patches>]) -> Result<Prompt> {
-    let (messages, order) = messages(text, patches.len())?;
-    let pictures: Vec<_> = order.iter().filter_map(|&at| patches.get(at).cloned()).collect();
-    processor.prompt(&messages, &pictures).map_err(Error::from)
 }

@@ -12,7 +12,7 @@ mod queue;
 pub use cell::Cell;
 pub use plan::{Plan, images};
 
-use crate::policy::{Asked, Failed, Policy, Reply, Shown};
+use crate::policy::{Asked, Failed, Policy, Reply, Shown, messages};
 use crate::record::{Record, Verdict};
 use crate::{Error, Result, Store};
 use foveate_augment::Scale;
@@ -201,7 +201,7 @@ impl<P: Policy> Sweep<'_, P> {
             return;
         }
         let show = |(at, picture): (usize, &std::sync::Arc<RgbImage>)| -> Result<Shown<P::Picture>> {
-            let name = format!("{}\n{}\n{at}", self.plan.task.name(), questions[0].0.image);
+            let name = picture_name(&questions[0].0, at);
             match cell.corruption() {
                 None => self.policy.prepare(picture),
                 Some(_) => self.policy.prepare(&cell.apply(picture, self.plan.scale, self.plan.seed, &name)),
@@ -224,7 +224,16 @@ impl<P: Policy> Sweep<'_, P> {
         let cost = self.policy.demand().cost(&size);
         for (question, sample) in questions {
             let question = Record { size: size.clone(), ..question };
-            let asked = Asked { question, pictures: pictures.clone(), cost };
+            let asked = match messages(&question.prompt, pictures.len()) {
+                Ok((messages, order)) => {
+                    let pictures = order.into_iter().filter_map(|at| pictures.get(at).cloned()).collect();
+                    Asked { question, messages, pictures, cost }
+                }
+                Err(error) => {
+                    drop(results.send(Some(failed(question, &error.to_string()))));
+                    continue;
+                }
+            };
             if !self.queue.push(weight.max(1), cost, (asked, sample.clone())) {
                 return;
             }
@@ -272,6 +281,11 @@ impl<P: Policy> Sweep<'_, P> {
             ..question
         }
     }
+}
+
+/// What the draws of a corruption call the picture `at` of a question.
+pub fn picture_name(question: &Record, at: usize) -> String {
+    format!("{}\n{}\n{at}", question.task, question.image)
 }
 
 fn failed(question: Record, why: &str) -> Record {
