@@ -1,17 +1,14 @@
 //! `foveate grade`: recorded responses to scores, ours and those of other programs.
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use foveate_datasets::prep::records::SourceSpec;
-use foveate_datasets::{DataOptions, OpenOptions, Split, Task, open, open_data};
 use foveate_eval::metrics::{RunSummary, Summary};
 use foveate_eval::policy::Recorded;
+use foveate_eval::settings::{Invocation, Settings, TaskSettings, write_json, write_whole};
 use foveate_eval::stats::Bootstrap;
 use foveate_eval::{Elsewhere, Record, Records, elsewhere, grade};
-use serde::Serialize;
 
+use crate::eval::{against, command_line};
 use crate::failure::{Failure, Outcome};
 
 /// Score recorded responses: no model, no picture
@@ -27,12 +24,18 @@ use crate::failure::{Failure, Outcome};
                         --out graded"
 )]
 pub struct Args {
-    /// A benchmark or built-in task by name, or `data` for any other file or folder
+    /// The task: a benchmark, a built-in task, or `data` for any other file or folder
     #[arg(long, value_name = "NAME")]
     task: String,
-    /// Where the task's files lie
+    /// Where the task's files lie, if it has files
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// With --task data: the format, where its columns do not show it (csiq, pipal)
+    #[arg(long, value_name = "NAME")]
+    format: Option<String>,
+    /// Part of the task: test or train
+    #[arg(long, default_value = "test", value_name = "NAME")]
+    split: String,
     /// The responses, JSON lines
     #[arg(long, value_name = "FILE.jsonl")]
     responses: PathBuf,
@@ -42,39 +45,44 @@ pub struct Args {
     /// The options stood in the order of this seed; without it, in that of the benchmark's own file
     #[arg(long, value_name = "SEED")]
     shuffle: Option<u64>,
-    /// Whose words the questions were put in: official, lmms-eval, vlmevalkit
+    /// Whose words the questions were put in, as in official, lmms-eval, vlmevalkit
     #[arg(long, value_name = "NAME")]
-    prompt: Option<String>,
-    /// With --task data: the format, where its columns do not show it (csiq, pipal)
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    format: String,
+    wording: Option<String>,
     /// Decides what a built-in task draws
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// summary.json of another evaluation, for the mean corruption error relative to it
-    #[arg(long, value_name = "SUMMARY.json")]
-    baseline: Option<PathBuf>,
+    /// Side of drawn pictures in pixels
+    #[arg(long, value_name = "N")]
+    size: Option<u32>,
+    /// A summary.json of another model: the errors are also given relative to its (mCE)
+    #[arg(long, value_name = "FILE")]
+    baseline_summary: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome<()> {
     let recorded = Recorded::read(&args.responses)?;
-    let task = args.open()?;
-    let records = grade(task.as_ref(), Split::Test, args.seed, &recorded)?;
+    let settings = args.settings();
+    let (task, split) = (settings.open()?, settings.split()?);
+    let records = grade(task.as_ref(), split, args.seed, &recorded)?;
     args.check_out(&records)?;
     let mut summary = Summary::of(&records, &Bootstrap::default());
-    if let Some(path) = &args.baseline {
-        relate(&mut summary, path)?;
+    if let Some(file) = &args.baseline_summary {
+        summary = against(summary, file)?;
     }
-    let others = elsewhere(task.as_ref(), Split::Test, &records)?;
-    fs::create_dir_all(&args.out).map_err(Failure::io(&args.out))?;
-    let lines: Vec<String> = records
-        .iter()
-        .map(|record| serde_json::to_string(record).map_err(Failure::work))
-        .collect::<Outcome<_>>()?;
-    whole(&args.out.join("records.jsonl"), &(lines.join("\n") + "\n"))?;
-    whole(&args.out.join("extractors.json"), &pretty(&others)?)?;
-    whole(&args.out.join("summary.json"), &pretty(&summary)?)?;
+    let others = elsewhere(task.as_ref(), split, &records)?;
+    std::fs::create_dir_all(&args.out).map_err(Failure::io(&args.out))?;
+    let mut lines = Vec::new();
+    for record in &records {
+        serde_json::to_writer(&mut lines, record).map_err(Failure::work)?;
+        lines.push(b'\n');
+    }
+    write_whole(&args.out.join(foveate_eval::store::FILE), &lines)?;
+    write_json(&args.out.join("extractors.json"), &others)?;
+    write_json(&args.out.join("summary.json"), &summary)?;
+    let (command, version) = (command_line(), env!("CARGO_PKG_VERSION").into());
+    let model = records.first().map(|record| record.model.clone()).unwrap_or_default();
+    Settings::note(&args.out, Invocation { command, version, model, task: settings })?;
     for run in &summary.runs {
         tell(run, &others);
     }
@@ -83,26 +91,23 @@ pub fn run(args: &Args) -> Outcome<()> {
 }
 
 impl Args {
-    fn open(&self) -> Outcome<Box<dyn Task>> {
-        let text = |path: &PathBuf| path.display().to_string();
-        let task = match (self.task.as_str(), &self.data) {
-            ("data", Some(data)) => {
-                let spec = SourceSpec { format: self.format.clone(), ..SourceSpec::default() };
-                open_data(&DataOptions { test: Some(text(data)), spec, ..DataOptions::default() })
-            }
-            ("data", None) => return Err(Failure::differs("command line", "--data", "given", "missing")),
-            (name, data) => {
-                let (data, seed, shuffle) = (data.clone(), self.seed, self.shuffle);
-                let wording = self.prompt.clone();
-                open(name, &OpenOptions { data, seed, shuffle, wording, ..OpenOptions::default() })
-            }
-        };
-        task.map_err(Failure::input)
+    fn settings(&self) -> TaskSettings {
+        let (data, format) = (self.data.clone(), self.format.clone());
+        TaskSettings {
+            name: self.task.clone(),
+            split: self.split.clone(),
+            data,
+            format,
+            seed: self.seed,
+            size: self.size,
+            shuffle: self.shuffle,
+            wording: self.wording.clone(),
+        }
     }
 
     /// Results of the same responses are written anew; those of anything else are left alone.
     fn check_out(&self, records: &[Record]) -> Outcome<()> {
-        let path = self.out.join("records.jsonl");
+        let path = self.out.join(foveate_eval::store::FILE);
         if !path.exists() {
             return Ok(());
         }
@@ -118,42 +123,9 @@ impl Args {
     }
 }
 
-/// Adds the corruption errors relative to the stored run of the same task.
-fn relate(summary: &mut Summary, path: &Path) -> Outcome<()> {
-    let text = fs::read_to_string(path).map_err(Failure::io(path))?;
-    let stored: Summary = serde_json::from_str(&text).map_err(|e| Failure::input(e).at(path.display()))?;
-    for run in &mut summary.runs {
-        let base = stored.runs.iter().find(|base| (&base.task, base.version) == (&run.task, run.version));
-        let base = base.ok_or_else(|| {
-            let found: Vec<_> =
-                stored.runs.iter().map(|run| format!("{} {}", run.task, run.version)).collect();
-            let expected = format!("of task {} {}", run.task, run.version);
-            Failure::differs(path.display(), "runs", expected, found.join(", "))
-        })?;
-        let errors = run.against(base).map_err(|e| Failure::input(e).at(path.display()))?;
-        run.corruption_errors = Some(errors);
-    }
-    Ok(())
-}
-
-fn pretty(value: &impl Serialize) -> Outcome<String> {
-    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(Failure::work)
-}
-
-/// Writes a file that is whole or not there.
-fn whole(path: &Path, text: &str) -> Outcome<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    let draft = PathBuf::from(name);
-    let mut file = fs::File::create(&draft).map_err(Failure::io(&draft))?;
-    file.write_all(text.as_bytes()).map_err(Failure::io(&draft))?;
-    file.sync_all().map_err(Failure::io(&draft))?;
-    fs::rename(&draft, path).map_err(Failure::io(path))
-}
-
 /// What a reader wants first.
 fn tell(run: &RunSummary, others: &[Elsewhere]) {
-    let counts = run.counts;
+    let (counts, percent) = (run.counts, |share: f64| format!("{:.2} %", 100. * share));
     println!("\n  {:<22}{} {} · {}", "task", run.task, run.version, run.model);
     println!(
         "  {:<22}{} right, {} wrong, {} unparsed, {} failed",
@@ -161,34 +133,33 @@ fn tell(run: &RunSummary, others: &[Elsewhere]) {
     );
     if let (Some(accuracy), Some(interval)) = (counts.accuracy(), counts.interval()) {
         let ends = format!("{:.1} to {:.1}", 100. * interval.low, 100. * interval.high);
-        println!("  {:<22}{:.2} %  (95 %: {ends})", "accuracy", 100. * accuracy);
+        println!("  {:<22}{}  (95 %: {ends})", "accuracy", percent(accuracy));
     }
     if let Some(chance) = run.chance {
-        println!("  {:<22}{:.2} %", "blind guessing", 100. * chance);
+        println!("  {:<22}{}", "blind guessing", percent(chance));
     }
     for (letter, share) in run.always_letter.iter().filter(|(_, share)| **share > 0.5) {
-        println!("  {:<22}{:.2} %: see --shuffle", format!("always {letter}"), 100. * share);
+        println!("  {:<22}{}: see --shuffle", format!("always {letter}"), percent(*share));
     }
     for score in run.scores.iter().filter(|score| score.name.matches('/').count() < 2) {
-        println!("  {:<40}{:.2} %  ({})", score.name, 100. * score.value, score.of);
+        println!("  {:<40}{}  ({})", score.name, percent(score.value), score.of);
     }
     for (cell, quality) in &run.quality {
         let show = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
         let (plcc, srcc) = (show(quality.raw.plcc), show(quality.raw.srcc));
-        println!("  {:<22}PLCC {plcc}, SRCC {srcc} over {} pictures", cell, quality.pictures);
+        println!("  {cell:<22}PLCC {plcc}, SRCC {srcc} over {} pictures", quality.pictures);
     }
-    for other in others.iter().filter(|other| other.model == run.model) {
-        let (Some(accuracy), Some(share)) = (other.accuracy, other.disagreement) else { continue };
-        let judge = other.counts.unparsed;
-        let asks = if judge > 0 { format!(", {judge} left to its judge") } else { String::new() };
-        println!(
-            "  {:<22}{:.2} %, another verdict on {:.1} %{asks}",
-            format!("as {} scores", other.extractor),
-            100. * accuracy,
-            100. * share
-        );
-    }
+    others.iter().filter(|other| other.model == run.model).for_each(tell_other);
     if !run.complete {
         println!("  {:<22}incomplete: {} calls have no response and are in no score", "note", counts.failed);
     }
+}
+
+/// What another program would have said.
+fn tell_other(other: &Elsewhere) {
+    let (Some(accuracy), Some(share)) = (other.accuracy, other.disagreement) else { return };
+    let judge = other.counts.unparsed;
+    let asks = if judge > 0 { format!(", {judge} left to its judge") } else { String::new() };
+    let name = format!("as {} scores", other.extractor);
+    println!("  {name:<26}{:.2} %, another verdict on {:.1} %{asks}", 100. * accuracy, 100. * share);
 }

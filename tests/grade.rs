@@ -197,6 +197,6 @@ fn bad_input_is_named() {
     assert!(place.refused("chess", &data, &[]).contains("vstar"));
     assert!(place.refused("vstar", "nowhere", &[]).contains("nowhere"));
     fs::write(place.at("base.json"), "{\"runs\": [], \"comparisons\": []}").unwrap();
-    let refused = place.refused("vstar", &data, &["--baseline", "base.json"]);
+    let refused = place.refused("vstar", &data, &["--baseline-summary", "base.json"]);
     assert!(refused.contains("base.json") && refused.contains("vstar 1"), "{refused}");
 }

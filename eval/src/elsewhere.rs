@@ -5,6 +5,7 @@ use crate::extract::{self, Extractor};
 use crate::metrics::{BENCHMARKS, Counts, Score};
 use crate::record::{Record, Verdict};
 use crate::stats::Interval;
+use crate::sweep::order;
 use foveate_datasets::{Sample, Split, Task};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -69,12 +70,12 @@ pub fn elsewhere(task: &dyn Task, split: Split, records: &[Record]) -> Result<Ve
     models.dedup();
     let mut out = Vec::new();
     for model in models {
-        let mine: Vec<&Record> = records
-            .iter()
-            .filter(|r| {
-                r.model == model && r.task == task.name() && r.is_clean() && samples.contains_key(&r.sample)
-            })
-            .collect();
+        // A directory may hold other tasks, and the same one with its options in another order.
+        let here = |r: &&Record| {
+            let shown = samples.get(&r.sample).is_some_and(|sample| order(sample) == r.order);
+            r.model == model && r.task == task.name() && r.is_clean() && shown
+        };
+        let mine: Vec<&Record> = records.iter().filter(here).collect();
         out.extend(extractors.iter().map(|extractor| read(extractor, model, &mine, &samples)));
     }
     Ok(out)

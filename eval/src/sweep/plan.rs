@@ -134,7 +134,7 @@ fn content(sample: &Sample) -> String {
 }
 
 /// [`Record::order`]: a task that shuffles options says how in `meta.order`.
-fn order(sample: &Sample) -> Vec<usize> {
+pub(crate) fn order(sample: &Sample) -> Vec<usize> {
     let said = sample.meta.get("order").and_then(Value::as_array);
     let said = said.map(|list| list.iter().filter_map(|at| Some(at.as_u64()? as usize)).collect::<Vec<_>>());
     said.filter(|order| order.len() == sample.choices.len()).unwrap_or((0..sample.choices.len()).collect())
