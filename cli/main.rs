@@ -7,6 +7,7 @@ mod conversation;
 mod eval;
 mod failure;
 mod generate;
+mod grade;
 mod interrupt;
 mod memory;
 mod output;
@@ -38,6 +39,7 @@ enum Command {
     Train(train::Args),
     Score(score::Args),
     Generate(generate::Args),
+    Grade(grade::Args),
     Plan(plan::Args),
     Eval(eval::Args),
     Report(report::Args),
@@ -48,6 +50,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Train(args) => train::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Grade(args) => grade::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Report(args) => report::run(&args),

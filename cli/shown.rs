@@ -57,7 +57,7 @@ fn ask<P: Policy>(
     let data = eval.path.clone().or_else(|| recipe.data.path.clone().filter(|_| same));
     let size = recipe.data.size.filter(|_| same);
     let (name, split, seed) = (eval.task.clone(), Split::Test.name().into(), recipe.seed);
-    let settings = TaskSettings { name, split, data, seed, size, shuffle: None, wording: None };
+    let settings = TaskSettings { name, split, data, format: None, seed, size, shuffle: None, wording: None };
     let task = settings.open()?;
     let seen: Vec<String> = recipe.view.iter().flat_map(|view| view.corruptions.clone()).collect();
     let mut images = images(task.as_ref(), Split::Test, None, seed, (0, 1))?;

@@ -416,7 +416,7 @@ fn a_bad_recipe_is_refused() {
 fn every_command_has_help_with_an_example() {
     let place = Place::new(Family::Qwen2_5Vl);
     let all = place.done(&["--help"]);
-    for command in ["train", "score", "generate", "plan"] {
+    for command in ["train", "score", "generate", "grade", "plan", "eval", "report"] {
         assert!(all.contains(command), "{all}");
         assert!(place.done(&[command, "--help"]).contains(&format!("foveate {command}")));
     }

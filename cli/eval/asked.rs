@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use foveate_augment::Scale;
 use foveate_datasets::Task;
 use foveate_eval::Summary;
+use foveate_eval::metrics::RunSummary;
 use foveate_eval::policy::{Baseline, BaselineKind};
 use foveate_eval::settings::TaskSettings;
 use foveate_eval::sweep::{Cell, Plan, images};
@@ -94,7 +95,7 @@ impl Args {
         let data = self.data.as_ref().map(|data| std::path::absolute(data).unwrap_or_else(|_| data.clone()));
         let (name, split, wording) = (self.task.clone(), self.split.clone(), self.wording.clone());
         let (seed, size, shuffle) = (self.seed, self.size, self.shuffle);
-        let mut settings = TaskSettings { name, split, data, seed, size, shuffle, wording };
+        let mut settings = TaskSettings { name, split, data, format: None, seed, size, shuffle, wording };
         let task = settings.open()?;
         if shuffle.is_some() || self.keep_order || !one_sided(task.as_ref(), &settings)? {
             return Ok((settings, task));
@@ -163,13 +164,19 @@ impl Asked {
     }
 }
 
-/// Adds errors relative to those of a stored summary.
+/// Adds errors relative to those of the run of the same task in a stored summary.
 pub fn against(mut summary: Summary, file: &Path) -> Outcome<Summary> {
     let text = std::fs::read_to_string(file).map_err(Failure::io(file))?;
     let stored: Summary =
         serde_json::from_str(&text).map_err(|error| Failure::input(error).at(file.display()))?;
     for run in &mut summary.runs {
-        let Some(baseline) = stored.runs.iter().find(|other| other.task == run.task) else { continue };
+        let same = |other: &&RunSummary| (&other.task, other.version) == (&run.task, run.version);
+        let baseline = stored.runs.iter().find(same).ok_or_else(|| {
+            let found: Vec<_> =
+                stored.runs.iter().map(|run| format!("{} {}", run.task, run.version)).collect();
+            let expected = format!("of task {} {}", run.task, run.version);
+            Failure::differs(file.display(), "runs", expected, format!("[{}]", found.join(", ")))
+        })?;
         let errors = run.against(baseline).map_err(|why| Failure::input(why).at(file.display()))?;
         run.corruption_errors = Some(errors);
     }

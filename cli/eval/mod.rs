@@ -3,6 +3,8 @@
 mod asked;
 mod policies;
 
+pub use asked::against;
+
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -10,7 +12,7 @@ use foveate_eval::policy::{Endpoint, Local, Policy, Recorded, TextOnly};
 use foveate_eval::settings::{Invocation, Settings, write_json};
 use foveate_eval::stats::Bootstrap;
 use foveate_eval::sweep::{Event, Tally, run as sweep};
-use foveate_eval::{Store, Summary, report};
+use foveate_eval::{Store, Summary, elsewhere, report};
 
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
@@ -116,10 +118,15 @@ impl Work<'_> {
         }
         let summary = Summary::of(&records.sorted(), &Bootstrap::default());
         let summary = match &self.args.asked.baseline_summary {
-            Some(file) => asked::against(summary, file)?,
+            Some(file) => against(summary, file)?,
             None => summary,
         };
         write_json(&out.join("summary.json"), &summary)?;
+        let plan = self.asked.plan();
+        let others = elsewhere(plan.task, plan.split, &records.records)?;
+        if !others.is_empty() {
+            write_json(&out.join("extractors.json"), &others)?;
+        }
         print!("{}", report::brief(&summary));
         println!("\n  {:<22}{}", "records and summary", out.display());
         println!("  {:<22}foveate report {} --out report.html", "to look at them", out.display());
@@ -133,7 +140,7 @@ impl Work<'_> {
 }
 
 /// The command as a shell would take it.
-fn command_line() -> String {
+pub fn command_line() -> String {
     let plain = |word: &String| {
         !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c))
     };

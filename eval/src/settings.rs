@@ -5,6 +5,7 @@
 //! was not.
 
 use crate::{Error, Result};
+use foveate_datasets::prep::SourceSpec;
 use foveate_datasets::{DataOptions, OpenOptions, Split, Task, open, open_data};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -44,6 +45,9 @@ pub struct TaskSettings {
     pub split: String,
     /// Where its files lie.
     pub data: Option<PathBuf>,
+    /// For `data`: the format, where its columns do not show it.
+    #[serde(default)]
+    pub format: Option<String>,
     /// Of what it draws.
     pub seed: u64,
     /// Side of drawn pictures.
@@ -67,7 +71,9 @@ impl TaskSettings {
                 Split::Train => (Some(data), None),
                 Split::Test => (None, Some(data)),
             };
-            return Ok(open_data(&DataOptions { train, test, ..DataOptions::default() })?);
+            let spec =
+                SourceSpec { format: self.format.clone().unwrap_or_default(), ..SourceSpec::default() };
+            return Ok(open_data(&DataOptions { train, test, spec, ..DataOptions::default() })?);
         }
         let (shuffle, wording) = (self.shuffle, self.wording.clone());
         let options = OpenOptions {

@@ -34,7 +34,7 @@ pub(super) struct Protocol {
     pub(super) settle: fn(&mut Sample) -> std::result::Result<(), String>,
     /// Options at the end that keep their place when the others are shuffled.
     pub(super) fixed: usize,
-    /// The first is what the benchmark's authors ask.
+    /// The first is the default: what its authors ask, or where they do not ask by letter, what most people run.
     pub(super) wordings: &'static [Wording],
     pub(super) grade: fn(&Sample, &str) -> Grade,
 }

@@ -7,6 +7,11 @@ use super::benchmark::{self, Protocol, Wording, by_letter};
 use crate::{Sample, TaskEntry};
 use serde_json::Value;
 
+const WORDINGS: &[Wording] = &[
+    Wording { name: "lmms-eval", of: lmms_eval },
+    Wording { name: "vlmevalkit", of: benchmark::vlmevalkit },
+];
+
 const fn protocol(name: &'static str, file: fn(&str) -> bool) -> Protocol {
     Protocol {
         name,
@@ -16,10 +21,7 @@ const fn protocol(name: &'static str, file: fn(&str) -> bool) -> Protocol {
         folder: None,
         settle,
         fixed: 0,
-        wordings: &[
-            Wording { name: "lmms-eval", of: lmms_eval },
-            Wording { name: "vlmevalkit", of: benchmark::vlmevalkit },
-        ],
+        wordings: WORDINGS,
         grade: by_letter,
     }
 }

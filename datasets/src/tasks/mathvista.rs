@@ -29,17 +29,8 @@ static PROTOCOL: Protocol = Protocol {
 };
 
 /// The keys by which the authors' script groups.
-const FACETS: &[&str] = &[
-    "question_type",
-    "answer_type",
-    "language",
-    "source",
-    "category",
-    "task",
-    "context",
-    "grade",
-    "skills",
-];
+const FACETS: &[&str] =
+    &["question_type", "answer_type", "language", "source", "category", "task", "context", "grade", "skills"];
 
 /// The groups lie in `metadata`.
 fn settle(sample: &mut Sample) -> Result<(), String> {
@@ -84,7 +75,9 @@ fn hint(sample: &Sample) -> String {
         (Kind::Float, 2) => ("a floating-point number with two decimal places", "1.23, 1.34, 1.45"),
         (Kind::Float, _) => ("a floating-point number with one decimal place", "1.2, 1.3, 1.4"),
     };
-    format!("Hint: Please answer the question requiring {asked} and provide the final value, e.g., {example}, at the end.")
+    format!(
+        "Hint: Please answer the question requiring {asked} and provide the final value, e.g., {example}, at the end."
+    )
 }
 
 fn with_unit(sample: &Sample) -> String {
@@ -99,8 +92,12 @@ fn direct(sample: &Sample) -> String {
     let ask = match (kind(sample), precision(sample)) {
         (Kind::Option, _) => "Answer with the option's letter from the given choices directly.",
         (Kind::Integer, _) => "Answer the question using a single integer number.",
-        (Kind::Float, 2) => "Answer the question using a single floating-point number with two decimal places.",
-        (Kind::Float, _) => "Answer the question using a single floating-point number with one decimal place.",
+        (Kind::Float, 2) => {
+            "Answer the question using a single floating-point number with two decimal places."
+        }
+        (Kind::Float, _) => {
+            "Answer the question using a single floating-point number with one decimal place."
+        }
         (Kind::List, _) => "Answer the question using a Python list.",
     };
     let options = benchmark::dotted(sample);

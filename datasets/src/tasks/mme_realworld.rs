@@ -91,7 +91,9 @@ fn options(sample: &Sample) -> String {
     let written = sample.meta.get(AS_WRITTEN).and_then(Value::as_array).filter(|_| !is_shuffled(sample));
     let lines: Vec<String> = match written {
         Some(list) => list.iter().filter_map(|option| option.as_str().map(str::to_owned)).collect(),
-        None => sample.choices.iter().enumerate().map(|(i, text)| format!("({}) {text}", letter(i))).collect(),
+        None => {
+            sample.choices.iter().enumerate().map(|(i, text)| format!("({}) {text}", letter(i))).collect()
+        }
     };
     lines.join("\n")
 }
@@ -110,6 +112,9 @@ fn settle(sample: &mut Sample) -> Result<(), String> {
             (task.to_owned(), subtask.to_owned(), category)
         }
     };
+    for other in ["Task", "Subtask", "Category", "l2-category"] {
+        sample.meta.shift_remove(other);
+    }
     for (key, value) in [("task", task), ("subtask", subtask), ("category", category)] {
         sample.meta.insert(key.into(), value.into());
     }

@@ -22,17 +22,15 @@ static PROTOCOL: Protocol = Protocol {
     name: "vstar",
     version: 1,
     formats: &["vstar", "vstar-choices", "vlmevalkit"],
-    file: |name| {
-        ["vstar", "test_questions", "test_00", "direct_attributes", "relative_position"]
-            .iter()
-            .any(|start| name.starts_with(start))
-    },
+    file: |name| ["vstar", "test_questions", "test_00"].iter().any(|start| name.starts_with(start)),
     folder: Some(folder),
     settle: |_| Ok(()),
     fixed: 0,
     wordings: &[
         Wording { name: "lmms-eval", of: lmms_eval },
         Wording { name: "vlmevalkit", of: benchmark::vlmevalkit },
+        // For likelihoods: the options are not shown.
+        Wording { name: "official", of: |sample| sample.problem.clone() },
     ],
     grade: by_letter,
 };
@@ -71,13 +69,14 @@ fn folder(data: &Path) -> Option<Result<Vec<Sample>>> {
     })
 }
 
-/// Every file that is no annotation, as the authors' script has it.
+/// Every file that is no annotation, as the authors' script has it; hidden ones are the system's.
 fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         let annotation = path.extension().is_some_and(|ending| ending == "json");
-        out.extend((path.is_file() && !annotation).then_some(path));
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        out.extend((path.is_file() && !annotation && !hidden).then_some(path));
     }
     out.sort();
     Ok(out)

@@ -86,7 +86,7 @@ impl Drift {
             pairs.iter().filter(|[a, b]| what(a, b)).count() as f64 / pairs.len() as f64
         };
         let (broken, fix) = (share(breaks), share(|a, b| breaks(b, a)));
-        let unparsed = |a: &Record| a.outcome == Verdict::Unparsed;
+        let (before, after) = (share(|a, _| unparsed(a)), share(|_, b| unparsed(b)));
         let side = |i: usize| pairs.iter().map(|pair| pair[i]).collect::<Vec<_>>();
         let lengths = mean(&side(0), length).zip(mean(&side(1), length));
         let count = |share: f64| (share * pairs.len() as f64).round() as u64;
@@ -96,13 +96,16 @@ impl Drift {
             flip: share(flips),
             broken,
             fix,
-            unparsed: share(|_, b| b.outcome == Verdict::Unparsed)
-                - pairs.iter().filter(|[a, _]| unparsed(a)).count() as f64 / pairs.len() as f64,
+            unparsed: after - before,
             length: lengths.filter(|(before, _)| *before > 0.).map(|(before, now)| now / before),
             p,
             p_holm: p,
         })
     }
+}
+
+fn unparsed(record: &Record) -> bool {
+    record.outcome == Verdict::Unparsed
 }
 
 /// Right before, and not now.

@@ -23,7 +23,8 @@ impl Counts {
     pub fn of<R: Borrow<Record>>(records: &[R]) -> Self {
         let mut out = Self::default();
         for record in records {
-            out.add(record.borrow().outcome);
+            let record: &Record = record.borrow();
+            out.add(record.outcome);
         }
         out
     }

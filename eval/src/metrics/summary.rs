@@ -6,6 +6,7 @@ use super::{
 };
 use crate::record::Record;
 use crate::stats::Bootstrap;
+use foveate_datasets::grade::choice::letter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -108,12 +109,15 @@ impl RunSummary {
     }
 }
 
-/// Of questions with lettered options only.
+/// Of questions whose answer is the letter of an option.
 fn always_letter(clean: &[&Record]) -> BTreeMap<String, f64> {
-    let lettered: Vec<_> = clean.iter().filter(|record| !record.order.is_empty()).collect();
+    let letters = |record: &&Record| (0..record.order.len()).map(|at| letter(at).to_string());
+    let lettered =
+        clean.iter().copied().filter(|record| letters(record).any(|letter| letter == record.answer));
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for record in lettered.iter().filter(|record| record.answer.len() == 1) {
+    for record in lettered {
         *counts.entry(record.answer.clone()).or_default() += 1;
     }
-    counts.into_iter().map(|(letter, n)| (letter, n as f64 / lettered.len() as f64)).collect()
+    let all: usize = counts.values().sum();
+    counts.into_iter().map(|(letter, n)| (letter, n as f64 / all as f64)).collect()
 }

@@ -74,7 +74,7 @@ impl Local {
         &self.processor
     }
 
-    fn model(&self) -> Result<Arc<VisionLanguageModel>> {
+    pub(crate) fn model(&self) -> Result<Arc<VisionLanguageModel>> {
         let mut held = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(model) = &*held {
             return Ok(model.clone());

@@ -17,7 +17,8 @@ pub use endpoint::{Endpoint, EndpointOptions, Pictures};
 pub use fingerprint::fingerprint;
 pub use local::Local;
 pub use prompt::messages;
-pub use recorded::Recorded;
+pub(crate) use recorded::UNRECORDED;
+pub use recorded::{Recorded, Said};
 pub use retry::Retry;
 pub use text_only::TextOnly;
 

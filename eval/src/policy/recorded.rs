@@ -8,6 +8,9 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Why a question without a line has no answer.
+pub(crate) const UNRECORDED: &str = "no response was recorded for this sample";
+
 /// A line: `{"id", "response"}`, a failed call being `{"id", "response": null, "error"}`.
 #[derive(Debug, Deserialize)]
 struct Line {
@@ -20,7 +23,16 @@ struct Line {
 #[derive(Clone, Debug)]
 pub struct Recorded {
     name: String,
-    responses: HashMap<String, Result<String, Failed>>,
+    responses: HashMap<String, Said>,
+}
+
+/// What was recorded for one id, and where.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The file and the line.
+    pub place: String,
+    /// The response, or why there is none.
+    pub response: Result<String, Failed>,
 }
 
 impl Recorded {
@@ -37,13 +49,19 @@ impl Recorded {
                 .map_err(|e| Error::Line { place: place.clone(), message: e.to_string() })?;
             let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
             let why = error.unwrap_or_else(|| "recorded without a response".into());
-            if responses.insert(id.clone(), response.ok_or(Failed(why))).is_some() {
+            let said = Said { place: place.clone(), response: response.ok_or(Failed(why)) };
+            if responses.insert(id.clone(), said).is_some() {
                 return Err(Error::differs(place, "id", "there once in the file", id));
             }
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let digest = crate::record::digest(text.as_bytes(), 6);
         Ok(Self { name: format!("{name}@{digest}"), responses })
+    }
+
+    /// Everything by its id.
+    pub fn responses(&self) -> &HashMap<String, Said> {
+        &self.responses
     }
 }
 
@@ -76,9 +94,9 @@ impl Policy for Recorded {
 
     fn answer(&self, asked: &[Asked<()>]) -> Result<Vec<Result<Reply, Failed>>> {
         let say = |asked: &Asked<()>| match self.responses.get(&asked.question.sample) {
-            Some(Ok(text)) => Ok(Reply { text: text.clone(), ..Reply::default() }),
-            Some(Err(failed)) => Err(failed.clone()),
-            None => Err(Failed("no response was recorded for this sample".into())),
+            Some(Said { response: Ok(text), .. }) => Ok(Reply { text: text.clone(), ..Reply::default() }),
+            Some(Said { response: Err(failed), .. }) => Err(failed.clone()),
+            None => Err(Failed(UNRECORDED.into())),
         };
         Ok(asked.iter().map(say).collect())
     }

@@ -10,6 +10,7 @@ mod plan;
 mod queue;
 
 pub use cell::Cell;
+pub(crate) use plan::order;
 pub use plan::{Plan, images};
 
 use crate::policy::{Asked, Failed, Policy, Reply, Shown, messages};

@@ -9,6 +9,9 @@ use foveate_datasets::{ImageRef, Sample, Split, Task};
 use serde_json::{Map, Value};
 use std::ops::Range;
 
+/// A question is of so many groups of one kind at most.
+const MOST_GROUPS: usize = 8;
+
 /// A longer fact of a sample is no category.
 const LONGEST_FACT: usize = 160;
 
@@ -41,7 +44,7 @@ impl Plan<'_> {
     }
 
     /// What stands in the record of a question before it is answered.
-    pub(super) fn question<P: Policy>(
+    pub(crate) fn question<P: Policy>(
         &self,
         policy: &P,
         index: usize,
@@ -131,24 +134,25 @@ fn content(sample: &Sample) -> String {
 }
 
 /// [`Record::order`]: a task that shuffles options says how in `meta.order`.
-fn order(sample: &Sample) -> Vec<usize> {
+pub(crate) fn order(sample: &Sample) -> Vec<usize> {
     let said = sample.meta.get("order").and_then(Value::as_array);
     let said = said.map(|list| list.iter().filter_map(|at| Some(at.as_u64()? as usize)).collect::<Vec<_>>());
     said.filter(|order| order.len() == sample.choices.len()).unwrap_or((0..sample.choices.len()).collect())
 }
 
-/// The short facts of a sample.
+/// The short facts of a sample, and short lists of short texts (a question of several groups at once).
 fn facts(meta: &Map<String, Value>) -> Map<String, Value> {
-    let short = |value: &Value| match value {
-        Value::String(text) => text.len() <= LONGEST_FACT,
+    let short = |text: &str| text.len() <= LONGEST_FACT;
+    let kept = |value: &Value| match value {
+        Value::String(text) => short(text),
         Value::Number(_) | Value::Bool(_) => true,
         Value::Array(list) => {
-            list.iter().all(Value::is_string)
-                && list.iter().map(|v| v.to_string().len()).sum::<usize>() <= LONGEST_FACT
+            (1..=MOST_GROUPS).contains(&list.len())
+                && list.iter().all(|item| item.as_str().is_some_and(short))
         }
         _ => false,
     };
-    meta.iter().filter(|(_, value)| short(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    meta.iter().filter(|(_, value)| kept(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 #[cfg(test)]

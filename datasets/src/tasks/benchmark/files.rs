@@ -50,25 +50,19 @@ fn find(protocol: &Protocol, data: &Path) -> Result<Vec<PathBuf>> {
     if std::fs::metadata(data).map_err(Error::io(data))?.is_file() {
         return Ok(vec![data.to_path_buf()]);
     }
-    let mut seen = Vec::new();
-    for folder in FOLDERS {
-        let folder = data.join(folder);
-        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
-            let path = entry.map_err(Error::io(&folder))?.path();
-            seen.extend(path.is_file().then_some(path));
-        }
-        // A folder of arrays that is called as the benchmark is: the Base64 repository.
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().filter_map(|entry| entry.ok()) {
-            if entry.path().is_dir() && (protocol.file)(&plain(&entry.path())) {
-                let inner = std::fs::read_dir(entry.path()).map_err(Error::io(entry.path()))?;
-                seen.extend(inner.filter_map(|entry| entry.ok()).map(|entry| entry.path()));
+    let mut fitting = Vec::new();
+    for folder in FOLDERS.map(|folder| data.join(folder)).iter().filter(|folder| folder.is_dir()) {
+        for path in listing(folder)?.into_iter().filter(|path| (protocol.file)(&plain(path))) {
+            match path.is_dir() {
+                // A folder of arrays that is called as the benchmark is: the Base64 repository.
+                true => fitting.extend(listing(&path)?),
+                false => fitting.push(path),
             }
         }
     }
-    seen.sort();
     for ending in ENDINGS {
-        let of = |path: &&PathBuf| path.extension().is_some_and(|e| e == ending) && fits(protocol, path);
-        let files: Vec<_> = seen.iter().filter(of).cloned().collect();
+        let of = |path: &&PathBuf| path.extension().is_some_and(|e| e == ending);
+        let files: Vec<_> = fitting.iter().filter(of).cloned().collect();
         if !files.is_empty() {
             return Ok(files);
         }
@@ -77,9 +71,14 @@ fn find(protocol: &Protocol, data: &Path) -> Result<Vec<PathBuf>> {
     Err(Error::file(data, message))
 }
 
-/// By its own name, or by that of the folder it lies in.
-fn fits(protocol: &Protocol, path: &Path) -> bool {
-    (protocol.file)(&plain(path)) || path.parent().is_some_and(|folder| (protocol.file)(&plain(folder)))
+fn listing(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(Error::io(folder))?.path());
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 fn plain(path: &Path) -> String {

@@ -20,7 +20,8 @@ impl Shared {
         for image in &mut sample.images {
             let ImageRef::Bytes { bytes, .. } = &image else { continue };
             let held = self.known.entry(hash(bytes)).or_default();
-            let same = |other: &&ImageRef| matches!(other, ImageRef::Bytes { bytes: b, .. } if b[..] == bytes[..]);
+            let same =
+                |other: &&ImageRef| matches!(other, ImageRef::Bytes { bytes: b, .. } if b[..] == bytes[..]);
             if let Some(known) = held.iter().find(same) {
                 *image = known.clone();
                 continue;
