@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use foveate_vision::config::FAMILIES;
 use foveate_vision::generate::{Generated, Request, Sampling, generate};
 use foveate_vision::images::Patches;
-use foveate_vision::models::{FAMILIES, Part, VisionLanguageModel};
+use foveate_vision::models::{Part, VisionLanguageModel};
 use foveate_vision::nn::GradSink;
 use foveate_vision::pack::{Pack, PackBuilder};
 use foveate_vision::processor::Prompt;
@@ -17,7 +18,7 @@ const SEED: u64 = 7;
 
 /// Calls `law` with a small model of every family.
 fn every_family(law: impl Fn(&mut VisionLanguageModel, &str)) {
-    for entry in FAMILIES {
+    for entry in &FAMILIES {
         let dir = tempfile::tempdir().unwrap();
         tiny::write(dir.path(), &TinySpec::laws(entry.family)).unwrap();
         law(&mut VisionLanguageModel::load(dir.path()).unwrap(), entry.architecture);

@@ -106,30 +106,12 @@ pub(crate) fn shuffled(run_seed: u64, purpose: Purpose, n: usize, positions: Ran
     positions.map(at).collect()
 }
 
-/// The prompt of one sample, its images passed through `change` (a corruption) first.
-///
-/// # Errors
-/// An image that cannot be decoded, or a question whose marks do not fit its images.
-pub fn prompt(
-    processor: &Processor,
-    task: &dyn Task,
-    sample: &Sample,
-    change: impl Fn(&RgbImage) -> RgbImage,
-) -> Result<Prompt> {
-    let patches = sample.images.iter().map(|image| {
-        let picture = change(image.decode()?.as_ref());
-        Ok(Arc::new(processor.images.patches(&picture)?))
-    });
-    let patches = patches.collect::<Result<Vec<Arc<Patches>>>>()?;
-    prompt_about(processor, task, sample, &patches)
-}
-
 /// The prompt of one sample about images at hand: several questions about one image share its patches,
 /// and so one pass through the vision tower.
 ///
 /// # Errors
 /// A question whose marks do not fit its images.
-pub fn prompt_about(
+fn prompt_about(
     processor: &Processor,
     task: &dyn Task,
     sample: &Sample,
@@ -152,7 +134,8 @@ pub fn prompt_about(
 /// The samples at `indices` with their prompts, in parallel.
 ///
 /// # Errors
-/// As [`prompt`]; of the first index at fault.
+/// An image that cannot be decoded, or a question whose marks do not fit its images; of the first index
+/// at fault.
 pub fn prompts(
     processor: &Processor,
     source: &Source,

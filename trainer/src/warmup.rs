@@ -11,10 +11,9 @@ use crate::reward::Scored;
 use crate::rollout::{Group, Rollout};
 use crate::seeds::Purpose;
 use crate::{Error, Result};
-use foveate_datasets::Grade;
+use foveate_datasets::{Grade, Sample};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
-use foveate_vision::images::Patches;
-use rayon::prelude::*;
+use foveate_vision::processor::Prompt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -42,32 +41,12 @@ pub fn groups(
 ) -> Result<Vec<Group>> {
     let chosen =
         data::about_images(images, (recipe.images, recipe.questions), run_seed, Purpose::WarmUp, step);
-    let one = |questions: &Vec<usize>| about(policy, source, questions.iter().copied());
-    let all: Vec<Result<Vec<Group>>> = chosen.par_iter().map(one).collect();
-    Ok(all.into_iter().collect::<Result<Vec<_>>>()?.concat())
-}
-
-/// The samples at `indices`, all of one image, which is cut into patches once.
-fn about(policy: &LocalPolicy, source: &Source, indices: impl Iterator<Item = usize>) -> Result<Vec<Group>> {
-    let processor = &policy.processor;
-    let mut patches: Option<Vec<Arc<Patches>>> = None;
-    let mut groups = Vec::new();
-    for index in indices {
-        let sample = source.sample(index)?;
-        let shared = match &patches {
-            Some(patches) => patches.clone(),
-            None => {
-                let cut = |image: &foveate_datasets::ImageRef| {
-                    Ok(Arc::new(processor.images.patches(image.decode()?.as_ref())?))
-                };
-                patches.insert(sample.images.iter().map(cut).collect::<Result<_>>()?).clone()
-            }
-        };
-        let prompt = Arc::new(data::prompt_about(processor, source.task(), &sample, &shared)?);
+    let asked = data::prompts(&policy.processor, source, &chosen.concat(), |image, _| image.clone())?;
+    let group = |(sample, prompt): (Sample, Arc<Prompt>)| {
         let rollouts = vec![answer(policy, &sample.answer, &sample.place())?];
-        groups.push(Group { sample, prompt, views: vec![], rollouts });
-    }
-    Ok(groups)
+        Ok(Group { sample, prompt, views: vec![], rollouts })
+    };
+    asked.into_iter().map(group).collect()
 }
 
 /// A given answer as if it had been sampled.

@@ -83,8 +83,7 @@ pub fn generate(
         return Err(Error::input(format!("request {at}"), "prompt", "at least one token", "empty"));
     }
     let mut done: Vec<Vec<Generated>> = requests.iter().map(|request| empty(request.n)).collect();
-    let distinct: Vec<&Request> = requests.iter().filter(|request| request.n > 0).collect();
-    if distinct.is_empty() || sampling.max_tokens == 0 {
+    if requests.iter().all(|request| request.n == 0) || sampling.max_tokens == 0 {
         return Ok(done);
     }
     let prompts: Vec<&Prompt> = requests.iter().map(|request| &*request.prompt).collect();

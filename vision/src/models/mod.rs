@@ -1,7 +1,7 @@
 //! Qwen2-VL, Qwen2.5-VL and Qwen3-VL over packed rows.
 //!
 //! One [`VisionLanguageModel`] serves all families: what differs is in [`crate::config::Config`] and in
-//! [`FAMILIES`]. It scores packs ([`VisionLanguageModel::token_logprobs`]); [`crate::generate`] continues
+//! `family`. It scores packs ([`VisionLanguageModel::token_logprobs`]); [`crate::generate`] continues
 //! prompts with it. It knows nothing of rewards or losses.
 //!
 //! T tokens of the row, N scored tokens, F image features, d width.
@@ -25,7 +25,6 @@ use crate::pack::Pack;
 use crate::weights::{self, Weights};
 use crate::{Error, Result};
 pub(crate) use decoder::{Decoder, Deepstack};
-pub use family::{Entry, FAMILIES};
 pub use parameter::{Parameter, Part};
 pub(crate) use positions::{mrope_positions, text_rotary};
 use tower::{Features, Tower};
@@ -95,7 +94,7 @@ impl VisionLanguageModel {
     pub fn load_on(dir: &Path, device: &Device) -> Result<Self> {
         let config = Config::from_dir(dir)?;
         let weights = Weights::open(dir)?;
-        let family = family::entry(config.family);
+        let family = &family::naming(config.family);
         let mut loader = parameter::Loader { source: &weights, device, parameters: Vec::new() };
         let tower = Tower::load(&config.vision, family, &mut loader)?;
         let decoder = Decoder::load(&config.text, family, &mut loader)?;
