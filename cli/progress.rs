@@ -49,6 +49,14 @@ impl Progress {
         }
     }
 
+    /// A row that was done before.
+    pub fn skip(&mut self) {
+        self.total = self.total.saturating_sub(1);
+        if let Some(bar) = &self.bar {
+            bar.set_length(self.total as u64);
+        }
+    }
+
     /// The last line.
     pub fn finish(self, result: &str) {
         if let Some(bar) = &self.bar {
@@ -59,6 +67,7 @@ impl Progress {
         eprintln!("{what}: {} {unit} in {seconds:.1} s, {}; {result}", self.done, self.speed());
     }
 
+    /// Tokens a second, or rows where tokens are not counted.
     fn speed(&self) -> String {
         let seconds = self.started.elapsed().as_secs_f64().max(1e-3);
         match self.tokens {

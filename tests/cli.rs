@@ -546,7 +546,7 @@ fn corruptions_that_cannot_be_are_refused() {
 fn every_command_has_help_with_an_example() {
     let place = Place::new(Family::Qwen2_5Vl);
     let all = place.done(&["--help"]);
-    for command in ["train", "score", "generate", "corrupt", "plan"] {
+    for command in ["train", "score", "generate", "corrupt", "grade", "plan", "eval", "report", "prep"] {
         assert!(all.contains(command), "{all}");
         assert!(place.done(&[command, "--help"]).contains(&format!("foveate {command}")));
     }
