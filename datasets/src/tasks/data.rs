@@ -28,7 +28,8 @@ const MAX_BYTES: u64 = 4 << 30;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grader {
-    /// By letter where there are options, as mathematics where the answer is a number or LaTeX, else by text.
+    /// By letter where there are options, as quality where the set has people's scores, as mathematics where the answer
+    /// is a number or LaTeX, else by text.
     #[default]
     Auto,
     /// By text.
@@ -37,6 +38,8 @@ pub enum Grader {
     Choice,
     /// As mathematics.
     Math,
+    /// As a picture's quality, a number.
+    Quality,
 }
 
 /// What to train and test on.
@@ -132,7 +135,7 @@ impl Task for Data {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn len(&self, split: Split) -> usize {
@@ -150,16 +153,23 @@ impl Task for Data {
     fn grade(&self, sample: &Sample, response: &str) -> Grade {
         let grader = match self.grader {
             Grader::Auto if !sample.choices.is_empty() => Grader::Choice,
+            Grader::Auto if scored(sample) => Grader::Quality,
             Grader::Auto if mathematical(&sample.answer) => Grader::Math,
             Grader::Auto => Grader::Exact,
             named => named,
         };
         match grader {
             Grader::Choice => grade::choice::grade(&right_letter(sample), &sample.choices, response),
+            Grader::Quality => grade::quality::grade(&sample.answer, response),
             Grader::Math => grade::math::grade(&sample.answer, response),
             Grader::Exact | Grader::Auto => grade::exact::free(&sample.answer, response),
         }
     }
+}
+
+/// Whether the answer is a mean opinion score: the formats of quality sets keep the published one in `meta`.
+fn scored(sample: &Sample) -> bool {
+    sample.meta.get("score").is_some_and(serde_json::Value::is_number)
 }
 
 fn mathematical(answer: &str) -> bool {
