@@ -280,6 +280,24 @@ fn terms_reach_the_weights_and_without_weight_are_absent() {
     }
 }
 
+#[test]
+fn the_perception_kl_rises_from_update_to_update() {
+    use foveate_trainer::optim::{AdamW, AdamWConfig, Slot};
+    let model = Model::new();
+    let term = json!({"name": "view-kl", "views": ["a"], "through": "both", "weight": -1.0});
+    let (objective, sink) = (objective(&[term]), GradSink::default());
+    let slots = model.policy.parameters().iter().map(Slot::from).collect();
+    let mut optim = AdamW::new(slots, AdamWConfig::default()).unwrap();
+    let micros = model.micros(PLAIN);
+    let mut kl = Vec::new();
+    for _ in 0..8 {
+        let (finite, mut metrics) = model.updater(&objective, &sink, false).gradients(&micros).unwrap();
+        kl.push(metrics.get("term/view-kl/mean").unwrap());
+        foveate_trainer::update::apply(finite, &mut optim, &sink, 1e-4, &mut metrics).unwrap();
+    }
+    assert!(kl[7] > kl[0] && kl[7] > kl[3], "{kl:?}");
+}
+
 /// Gradients with one number that is none, in the gradient of one variable.
 struct Poisoned<'a>(&'a GradSink, Tensor);
 
