@@ -63,8 +63,26 @@ impl From<foveate_vision::Error> for Failure {
     }
 }
 
+impl From<foveate_eval::Error> for Failure {
+    fn from(error: foveate_eval::Error) -> Self {
+        Self { message: error.to_string(), help: None, input: error.is_input() }
+    }
+}
+
 impl From<foveate_trainer::Error> for Failure {
     fn from(error: foveate_trainer::Error) -> Self {
+        Self { message: error.to_string(), help: None, input: error.is_input() }
+    }
+}
+
+impl From<foveate_augment::Error> for Failure {
+    fn from(error: foveate_augment::Error) -> Self {
+        Self::input(error)
+    }
+}
+
+impl From<foveate_datasets::Error> for Failure {
+    fn from(error: foveate_datasets::Error) -> Self {
         Self { message: error.to_string(), help: None, input: error.is_input() }
     }
 }

@@ -4,14 +4,20 @@
 //! or to files, progress and errors to standard error.
 
 mod conversation;
+mod corrupt;
+mod eval;
 mod failure;
 mod generate;
+mod grade;
 mod interrupt;
 mod memory;
 mod output;
 mod plan;
+mod prep;
 mod progress;
+mod report;
 mod score;
+mod shown;
 mod train;
 mod watch;
 
@@ -35,7 +41,12 @@ enum Command {
     Train(train::Args),
     Score(score::Args),
     Generate(generate::Args),
+    Corrupt(corrupt::Args),
     Plan(plan::Args),
+    Prep(Box<prep::Args>),
+    Grade(grade::Args),
+    Eval(eval::Args),
+    Report(report::Args),
 }
 
 fn run(command: Command) -> Outcome<()> {
@@ -43,7 +54,12 @@ fn run(command: Command) -> Outcome<()> {
         Command::Train(args) => train::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Corrupt(args) => corrupt::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Prep(args) => prep::run(&args),
+        Command::Grade(args) => grade::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Report(args) => report::run(&args),
     }
 }
 
@@ -54,14 +70,14 @@ fn main() -> ExitCode {
     match rayon::scope(|_| run(command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            report(&failure);
+            complain(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
 }
 
 /// Lines are not wrapped: a path cut in two can be neither copied nor searched for.
-fn report(failure: &Failure) {
+fn complain(failure: &Failure) {
     let mut text = String::new();
     if GraphicalReportHandler::new().with_wrap_lines(false).render_report(&mut text, failure).is_ok() {
         eprintln!("{text}");

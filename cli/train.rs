@@ -7,8 +7,8 @@ use foveate_trainer::Trainer;
 use foveate_trainer::recipe::{self, Recipe};
 
 use crate::failure::{Failure, Outcome};
-use crate::interrupt;
 use crate::watch::Watch;
+use crate::{interrupt, shown};
 
 const QUICKSTART: &str = include_str!("../examples/recipes/quickstart.toml");
 
@@ -55,10 +55,12 @@ pub fn run(args: &Args) -> Outcome<()> {
             Failure::work(format!("stopped after step {step} as asked")).help(format!("go on: {again}"))
         );
     }
+    let page = shown::write(trainer.recipe(), &finished.checkpoint, &stop)?;
     let minutes = started.elapsed().as_secs_f64() / 60.0;
     println!("\n{table}\n  {:<22}{minutes:.1} minutes\n", "time");
     println!("  {:<22}{}", "run directory", out.display());
     println!("  {:<22}{}", "trained model", finished.checkpoint.display());
+    println!("  {:<22}{}", "report", page.display());
     println!("  {:<22}metrics.jsonl, completions.jsonl, TensorBoard events", "there are also");
     Ok(())
 }

@@ -51,6 +51,10 @@ pub struct OpenOptions {
     pub train: Option<usize>,
     /// Samples in a synthetic test split; the task's own default when absent.
     pub test: Option<usize>,
+    /// Decides the order of a benchmark's options, question by question; the order of its own files when absent.
+    pub shuffle: Option<u64>,
+    /// Whose words a benchmark's questions are put in (`official`, `lmms-eval`, `vlmevalkit`); its first when absent.
+    pub wording: Option<String>,
 }
 
 /// A set of questions with a way to ask and a way to grade.
@@ -87,6 +91,9 @@ pub trait Task: Send + Sync + Debug {
     }
 }
 
+/// The key of [`Sample::meta`] that holds the order of options that were shuffled.
+pub(crate) const ORDER: &str = "order";
+
 /// A line of [`TASKS`].
 #[derive(Clone, Copy, Debug)]
 pub struct TaskEntry {
@@ -109,6 +116,14 @@ pub const TASKS: &[TaskEntry] = &[
     tasks::QUALITY,
     tasks::PRIOR,
     tasks::EASY_VQA,
+    tasks::DATA,
+    tasks::VSTAR,
+    tasks::MME_REALWORLD,
+    tasks::MME_REALWORLD_CN,
+    tasks::MME_REALWORLD_LITE,
+    tasks::HR_BENCH_4K,
+    tasks::HR_BENCH_8K,
+    tasks::MATHVISTA,
 ];
 
 /// Opens the task called `name`.

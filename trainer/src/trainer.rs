@@ -21,6 +21,7 @@ use crate::view::View;
 use crate::{Error, Result, warmup};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
+use foveate_vision::models::{Parameter, Part};
 use foveate_vision::nn::GradSink;
 use foveate_vision::tiny::{self, TinySpec};
 use std::ops::Range;
@@ -72,12 +73,12 @@ impl Trainer {
         let text = toml::to_string(&recipe).map_err(|e| Error::run(&recipe.out, e))?;
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
-        let tiny = recipe.model.path == Path::new("tiny");
-        let given = if tiny { None } else { Some(LocalPolicy::load(&recipe.model.path)?) };
+        let tiny = recipe.model.tiny();
+        let given = if tiny.is_none() { Some(LocalPolicy::load(&recipe.model.path)?) } else { None };
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,
-            None => made_here(&run, &recipe)?,
+            None => first_policy(&run, &recipe)?,
         };
         Self::assemble(recipe, run, policy, objective, source, Progress::default())
     }
@@ -94,10 +95,7 @@ impl Trainer {
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
         let Some(latest) = run.latest()? else {
-            let policy = match recipe.model.path == Path::new("tiny") {
-                true => made_here(&run, &recipe)?,
-                false => LocalPolicy::load(&recipe.model.path)?,
-            };
+            let policy = first_policy(&run, &recipe)?;
             return Self::assemble(recipe, run, policy, objective, source, Progress::default());
         };
         let progress = checkpoint::progress(&latest)?;
@@ -349,19 +347,28 @@ fn open_source(recipe: &Recipe) -> Result<Source> {
 }
 
 fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
+    let o = &recipe.optim;
     let trainable = policy.model.parameters().iter().filter(|p| p.trainable());
+    let slot = |p: &Parameter| Slot {
+        lr_scale: if p.part == Part::Text { 1.0 } else { o.vision_lr },
+        ..Slot::from(p)
+    };
     let config = AdamWConfig {
-        weight_decay: recipe.optim.weight_decay,
-        clip_norm: Some(recipe.optim.clip_norm).filter(|&norm| norm > 0.0),
+        beta1: o.betas[0],
+        beta2: o.betas[1],
+        weight_decay: o.weight_decay,
+        clip_norm: Some(o.clip_norm).filter(|&norm| norm > 0.0),
         ..AdamWConfig::default()
     };
-    AdamW::new(trainable.map(Slot::from).collect(), config)
+    AdamW::new(trainable.map(slot).collect(), config)
 }
 
-fn made_here(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
+/// The model as it is before the first step: read, or made once from the run's seed.
+fn first_policy(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
+    let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(&recipe.model.path) };
     let dir = run.start();
     if !dir.is_dir() {
-        let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..TinySpec::quickstart() };
+        let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..spec };
         run.whole(&dir, |dir| Ok(tiny::write(dir, &spec)?))?;
     }
     LocalPolicy::load(&dir)

@@ -42,7 +42,7 @@ pub fn groups(
     step: u64,
 ) -> Result<Vec<Group>> {
     let chosen =
-        data::about_images(images, (recipe.images, recipe.questions), run_seed, Purpose::WarmUp, step);
+        source.about_images(images, (recipe.images, recipe.questions), run_seed, Purpose::WarmUp, step)?;
     let chosen = chosen.concat();
     let asked = match turns {
         Some(turns) => {

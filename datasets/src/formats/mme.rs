@@ -3,24 +3,47 @@
 use super::{Columns, Draft, Fault, ImageStore, Mapped, answer};
 use crate::grade::choice::letter;
 use crate::read::Cell;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// The key of `meta` under which options are kept to the letter.
+pub(crate) const AS_WRITTEN: &str = "options";
 
 /// The official JSON: image paths, options as `"(A) text"`.
 pub(super) fn official(columns: &mut Columns, store: &ImageStore) -> Mapped<Draft> {
     let problem = columns.text("Text")?;
+    let meta = as_written(columns, "Answer choices");
     let choices = lettered(columns, "Answer choices")?;
     let answer = stated(answer::take(columns, &["Ground truth"])?, "Ground truth", &choices)?;
     let images = store.take(columns, &["Image"])?;
-    Ok(Draft { problem, answer, choices, images, ..Draft::default() })
+    Ok(Draft { problem, answer, choices, images, meta, ..Draft::default() })
 }
 
 /// Rows with base64 images: the Base64 repository, the TSV (options as a Python list), the parquet mirror.
 pub(super) fn base64(columns: &mut Columns, store: &ImageStore) -> Mapped<Draft> {
     let problem = columns.text("question")?;
+    let meta = as_written(columns, "multi-choice options");
     let choices = lettered(columns, "multi-choice options")?;
     let answer = stated(answer::take(columns, &["answer"])?, "answer", &choices)?;
     let images = store.take_base64(columns, &["image", "bytes"])?;
-    Ok(Draft { problem, answer, choices, images, ..Draft::default() })
+    Ok(Draft { problem, answer, choices, images, meta, ..Draft::default() })
+}
+
+/// The options to the letter, where they are not `"(A) text"`: the published prompt shows them so.
+fn as_written(columns: &Columns, name: &str) -> Map<String, Value> {
+    let list = columns.get(name).cloned().map(Cell::into_json);
+    let list = match list {
+        Some(Value::String(text)) => python_list(&text),
+        other => other,
+    };
+    let plain = |(i, option): (usize, &Value)| {
+        option.as_str().and_then(|text| text.strip_prefix(&format!("({}) ", letter(i)))).is_some()
+    };
+    match list {
+        Some(Value::Array(list)) if !list.iter().enumerate().all(plain) => {
+            Map::from_iter([(AS_WRITTEN.to_owned(), Value::Array(list))])
+        }
+        _ => Map::new(),
+    }
 }
 
 /// A `choices` column of texts, if there is one.
@@ -55,7 +78,7 @@ fn without_letter(name: &str, index: usize, option: &str) -> Mapped<String> {
 }
 
 /// The letter of the right option, checked.
-fn stated(answer: String, name: &str, choices: &[String]) -> Mapped<String> {
+pub(super) fn stated(answer: String, name: &str, choices: &[String]) -> Mapped<String> {
     let bare = answer.trim_matches(['(', ')', '（', '）', ' ', '.']);
     let known = (0..choices.len()).any(|i| bare == letter(i).to_string());
     match known {

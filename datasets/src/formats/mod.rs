@@ -6,16 +6,21 @@ use crate::{ImageRef, Sample};
 use serde_json::{Map, Value};
 
 mod answer;
+mod archive;
 mod chat;
 mod columns;
 mod images;
 mod iqa;
+mod lettered;
+mod mathvista;
 mod mme;
 mod own;
+mod vstar;
 
 pub use images::ImageStore;
 pub(crate) use images::roots_for;
 pub(crate) use iqa::QUESTION as QUALITY_QUESTION;
+pub(crate) use mme::AS_WRITTEN;
 
 /// What is wrong with a row, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +86,30 @@ pub const FORMATS: &[Format] = &[
         map: mme::base64,
     },
     Format {
+        name: "vstar",
+        summary: "V* Bench, the authors' lines: question and options in one text",
+        signs: &["text", "label", "question_id"],
+        map: vstar::lines,
+    },
+    Format {
+        name: "vstar-choices",
+        summary: "V* Bench with a list of choices",
+        signs: &["question", "choices", "answer", "question_id"],
+        map: vstar::choices,
+    },
+    Format {
+        name: "mathvista",
+        summary: "MathVista parquet",
+        signs: &["pid", "question_type", "answer_type"],
+        map: mathvista::mathvista,
+    },
+    Format {
+        name: "vlmevalkit",
+        summary: "VLMEvalKit multiple choice (HR-Bench, V*): a column for each option, base64 images",
+        signs: &["question", "A", "B", "answer", "image"],
+        map: lettered::vlmevalkit,
+    },
+    Format {
         name: "q-hawkeye",
         summary: "Q-Hawkeye JSON",
         signs: &["images", "gt_score", "group_id"],
@@ -108,8 +137,14 @@ pub const FORMATS: &[Format] = &[
         map: columns::virl39k,
     },
     Format {
+        name: "geometry3k",
+        summary: "Geometry3K with its options: asked without them, graded as mathematics",
+        signs: &["problem", "answer", "choices", "ground_truth"],
+        map: columns::geometry3k,
+    },
+    Format {
         name: "easyr1",
-        summary: "EasyR1, PAPO, Geometry3K: problem, answer, images",
+        summary: "EasyR1, PAPO: problem, answer, images",
         signs: &["problem", "answer"],
         map: columns::easyr1,
     },
@@ -196,6 +231,10 @@ impl Columns {
         let at = self.fields.iter().position(|(n, _)| n == name)?;
         let (_, cell) = self.fields.remove(at);
         (!cell.is_null()).then_some(cell)
+    }
+
+    fn get(&self, name: &str) -> Option<&Cell> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, cell)| cell)
     }
 
     /// The first of several spellings.

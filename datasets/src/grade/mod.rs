@@ -9,6 +9,7 @@ pub mod exact;
 pub mod format;
 pub mod math;
 pub mod number;
+pub mod quality;
 mod zone;
 
 pub use zone::{boxed, zone};

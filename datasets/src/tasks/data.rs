@@ -7,8 +7,19 @@
 use crate::prep::records::{self, SourceSpec};
 use crate::read::{RawRow, mapped_rows};
 use crate::task::outside;
-use crate::{Error, Grade, Result, Sample, Split, Task, formats, grade, mapped};
+use crate::{Error, Grade, Result, Sample, Split, Task, TaskEntry, formats, grade, mapped};
 use std::path::{Path, PathBuf};
+
+/// The line in the table.
+pub(crate) const ENTRY: TaskEntry = TaskEntry {
+    name: "data",
+    summary: "data of your own: a folder that `prep import` wrote, or a file of any known format",
+    needs_data: true,
+    open: |options| {
+        let train = options.data.as_ref().map(|path| path.display().to_string());
+        open_data(&DataOptions { train, ..DataOptions::default() })
+    },
+};
 
 /// Foreign data may hold this many encoded bytes; more wants an import.
 const MAX_BYTES: u64 = 4 << 30;
@@ -17,7 +28,8 @@ const MAX_BYTES: u64 = 4 << 30;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grader {
-    /// By letter where there are options, as mathematics where the answer is a number or LaTeX, else by text.
+    /// By letter where there are options, as quality where the set has people's scores, as mathematics where the answer
+    /// is a number or LaTeX, else by text.
     #[default]
     Auto,
     /// By text.
@@ -26,6 +38,8 @@ pub enum Grader {
     Choice,
     /// As mathematics.
     Math,
+    /// As a picture's quality, a number.
+    Quality,
 }
 
 /// What to train and test on.
@@ -117,11 +131,11 @@ pub(crate) fn imported(path: &Path) -> Result<Vec<Sample>> {
 
 impl Task for Data {
     fn name(&self) -> &'static str {
-        "data"
+        ENTRY.name
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn len(&self, split: Split) -> usize {
@@ -133,31 +147,29 @@ impl Task for Data {
     }
 
     fn prompt(&self, sample: &Sample) -> String {
-        if sample.choices.is_empty() {
-            return sample.problem.clone();
-        }
-        let options: Vec<_> = sample
-            .choices
-            .iter()
-            .enumerate()
-            .map(|(i, text)| format!("({}) {text}", grade::choice::letter(i)))
-            .collect();
-        format!("{}\n{}\nAnswer with the letter of the right option.", sample.problem, options.join("\n"))
+        sample.prompt()
     }
 
     fn grade(&self, sample: &Sample, response: &str) -> Grade {
         let grader = match self.grader {
             Grader::Auto if !sample.choices.is_empty() => Grader::Choice,
+            Grader::Auto if scored(sample) => Grader::Quality,
             Grader::Auto if mathematical(&sample.answer) => Grader::Math,
             Grader::Auto => Grader::Exact,
             named => named,
         };
         match grader {
             Grader::Choice => grade::choice::grade(&right_letter(sample), &sample.choices, response),
+            Grader::Quality => grade::quality::grade(&sample.answer, response),
             Grader::Math => grade::math::grade(&sample.answer, response),
             Grader::Exact | Grader::Auto => grade::exact::free(&sample.answer, response),
         }
     }
+}
+
+/// Whether the answer is a mean opinion score: the formats of quality sets keep the published one in `meta`.
+fn scored(sample: &Sample) -> bool {
+    sample.meta.get("score").is_some_and(serde_json::Value::is_number)
 }
 
 fn mathematical(answer: &str) -> bool {

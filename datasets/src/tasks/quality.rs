@@ -5,7 +5,7 @@
 use crate::formats::QUALITY_QUESTION;
 use crate::synth::drawn::{self, Drawn, Picture, Question};
 use crate::synth::figures::Scene;
-use crate::{Chance, Grade, Outcome, Sample, TaskEntry, grade};
+use crate::{Chance, Grade, Sample, TaskEntry, grade};
 use image::{RgbImage, imageops};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -25,9 +25,6 @@ type Degrade = fn(&RgbImage, level: u32, &mut ChaCha8Rng) -> RgbImage;
 /// Kinds of degradation; level 1 to 4.
 const KINDS: [(&str, Degrade); 4] =
     [("blur", blur), ("noise", noise), ("pixelate", pixelate), ("dark", dark)];
-
-/// A reply this far from the score is still right.
-const RIGHT: f64 = 0.5;
 
 #[derive(Debug)]
 struct Quality;
@@ -54,13 +51,8 @@ impl Drawn for Quality {
         Picture { image, questions: vec![question], meta: Map::from_iter(meta) }
     }
 
-    /// Right within half a point; the score falls in a straight line to 0 at four points.
     fn grade(sample: &Sample, response: &str) -> Grade {
-        let said = grade::number::parse(grade::zone(response)).filter(|v| (0. ..=6.).contains(v));
-        let (Some(said), Ok(want)) = (said, sample.answer.parse::<f64>()) else { return Grade::unparsed() };
-        let far = (said - want).abs();
-        let outcome = if far <= RIGHT { Outcome::Right } else { Outcome::Wrong };
-        Grade { score: (1. - far / 4.).max(0.) as f32, outcome, parsed: Some(said.to_string()) }
+        grade::quality::grade(&sample.answer, response)
     }
 
     fn chance() -> Chance {

@@ -58,7 +58,15 @@ impl Recipe {
         let finite = r.temperature > 0.0 && r.temperature.is_finite();
         holds("rollout.temperature", finite, "over 0", r.temperature)?;
         holds("rollout.top_p", r.top_p > 0.0 && r.top_p <= 1.0, "over 0 and at most 1", r.top_p)?;
+        if let Some(patch) = self.model.patch_size {
+            holds("model.patch_size", (4..=56).contains(&patch), "between 4 and 56", patch)?;
+            let made = self.model.tiny().is_some();
+            holds("model.patch_size", made, "absent, as `model.path` is a directory", patch)?;
+        }
         positive("optim.lr", o.lr)?;
+        positive("optim.vision_lr", o.vision_lr)?;
+        let betas = o.betas.iter().all(|beta| (0.0..1.0).contains(beta));
+        holds("optim.betas", betas, "at least 0 and under 1", format!("{:?}", o.betas))?;
         holds("optim.floor", (0.0..=1.0).contains(&o.floor), "between 0 and 1", o.floor)?;
         holds("optim.weight_decay", o.weight_decay >= 0.0, "at least 0", o.weight_decay)?;
         holds("optim.clip_norm", o.clip_norm >= 0.0, "at least 0", o.clip_norm)?;

@@ -13,9 +13,10 @@ use crate::hacking;
 use crate::optim::ScheduleKind;
 use foveate_objectives::{Named, ObjectiveSpec, TermSpec};
 use foveate_vision::grounding::Frame;
+use foveate_vision::tiny::TinySpec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A whole recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +76,9 @@ impl Default for Recipe {
 pub struct ModelRecipe {
     /// A Hugging Face model directory, or `tiny`, a small model made from the run's seed.
     pub path: PathBuf,
+    /// Of the model that `tiny` makes: side of a patch in pixels. A token of it sees a square of twice the side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch_size: Option<usize>,
     /// The parts that are trained.
     pub train: Vec<PartName>,
     /// Recompute activations in the backward pass instead of keeping them.
@@ -84,7 +88,16 @@ pub struct ModelRecipe {
 impl Default for ModelRecipe {
     fn default() -> Self {
         let train = vec![PartName::Vision, PartName::Merger, PartName::Text];
-        Self { path: "tiny".into(), train, checkpointing: false }
+        Self { path: "tiny".into(), patch_size: None, train, checkpointing: false }
+    }
+}
+
+impl ModelRecipe {
+    /// The model to be made, `None` where one is read from a directory.
+    pub fn tiny(&self) -> Option<TinySpec<'static>> {
+        let spec = TinySpec::quickstart();
+        let patch_size = self.patch_size.unwrap_or(spec.patch_size);
+        (self.path == Path::new("tiny")).then_some(TinySpec { patch_size, ..spec })
     }
 }
 
@@ -225,6 +238,11 @@ pub struct OptimRecipe {
     pub floor: f64,
     /// Updates over which the rate rises.
     pub warmup: u64,
+    /// Share of the tower's and the merger's learning rate in `lr`.
+    pub vision_lr: f64,
+    /// AdamW's decays of the mean of gradients and of their squares. A short stage wants a second one under
+    /// 0.999, which remembers the large gradients of the first steps for a thousand.
+    pub betas: [f64; 2],
     /// Decoupled weight decay, not on norms and biases.
     pub weight_decay: f64,
     /// Largest global norm of a gradient; 0 leaves gradients as they are.
@@ -247,6 +265,8 @@ impl Default for OptimRecipe {
             schedule: ScheduleKind::Constant,
             floor: 0.0,
             warmup: 0,
+            vision_lr: 1.0,
+            betas: [0.9, 0.999],
             weight_decay: 0.01,
             clip_norm: 1.0,
             updates: 1,

@@ -30,6 +30,22 @@ pub(crate) struct PromptCache {
     pub position: u32,
 }
 
+impl PromptCache {
+    /// A copy with more tokens behind, one entry of `own` a layer; an empty list adds none. Length and position
+    /// stay those of the beginning.
+    pub(crate) fn joined(&self, own: &[KeyValues]) -> Self {
+        let none = KeyValues::default();
+        let layers = self.layers.iter().enumerate().map(|(layer, shared)| {
+            let own = own.get(layer).unwrap_or(&none);
+            KeyValues {
+                keys: [&shared.keys[..], &own.keys].concat(),
+                values: [&shared.values[..], &own.values].concat(),
+            }
+        });
+        Self { layers: layers.collect(), tokens: self.tokens, position: self.position }
+    }
+}
+
 /// A rollout's place in the decoder.
 #[derive(Debug)]
 pub(crate) struct Row {

@@ -1,0 +1,151 @@
+//! `foveate eval`: a policy on a task, on clean and corrupted pictures, to records and a summary.
+
+mod asked;
+mod policies;
+
+pub use asked::against;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use foveate_eval::policy::{Endpoint, Local, Policy, Recorded, TextOnly};
+use foveate_eval::settings::{Invocation, Settings, write_json};
+use foveate_eval::stats::Bootstrap;
+use foveate_eval::sweep::{Event, Tally, run as sweep};
+use foveate_eval::{Store, Summary, elsewhere, report};
+
+use crate::failure::{Failure, Outcome};
+use crate::interrupt;
+use crate::progress::Progress;
+
+/// Measure a model on a task
+///
+/// Asks every question of the task about its clean picture and about each corruption of it, and writes to
+/// DIR: records.jsonl (a line an answer), summary.json (every number, made of the records alone), eval.json
+/// (how to do it again). The policy is a model directory, a server with OpenAI's API, recorded responses or
+/// a baseline. A command that was stopped or killed is given again and asks only what is open; calls that
+/// failed are open. `foveate report DIR` shows the result.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  foveate eval --task shapes --model runs/quickstart/checkpoints/step-000230 \
+                        --corruptions common --severities 1,3,5 --limit 200 --out eval/shapes\n  \
+                        foveate eval --task vstar --data vstar_bench --endpoint http://localhost:8000/v1 \
+                        --served-model qwen --processor DIR --out eval/vstar\n  \
+                        foveate eval --task vstar --data vstar_bench --baseline always-a --out eval/vstar"
+)]
+pub struct Args {
+    #[command(flatten)]
+    asked: asked::Args,
+    #[command(flatten)]
+    policy: policies::Args,
+    /// Where records.jsonl, summary.json and eval.json go; more than one model may go to one directory
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Outcome<()> {
+    let stop = interrupt::listen("answers that came are kept; the same command goes on")?;
+    let stop: &AtomicBool = &stop;
+    let asked = args.asked.open(args.policy.trained_on()?.as_deref())?;
+    let mut work =
+        Work { args, asked: &asked, stop, store: Store::open(&args.out)?, tally: Tally::default() };
+    match args.policy.kind()? {
+        policies::Kind::Local(dir) => {
+            let model = Local::open(dir, args.policy.max_tokens, args.policy.temperature)?;
+            for pixels in args.policy.budgets() {
+                let model = pixels.map_or_else(|| Ok(model.clone()), |most| model.with_max_pixels(most))?;
+                work.measure(model)?;
+            }
+        }
+        policies::Kind::Endpoint(url, name) => {
+            for pixels in args.policy.budgets() {
+                work.measure(Endpoint::new(args.policy.endpoint(url, name, pixels)?, stop)?)?;
+            }
+        }
+        policies::Kind::Responses(file) => work.ask(&Recorded::read(file)?)?,
+        policies::Kind::Baseline(kind) => work.ask(&asked.baseline(kind)?)?,
+    }
+    work.finish()
+}
+
+/// What all policies of one command share.
+struct Work<'a> {
+    args: &'a Args,
+    asked: &'a asked::Asked,
+    stop: &'a AtomicBool,
+    store: Store,
+    tally: Tally,
+}
+
+impl Work<'_> {
+    fn measure<P: Policy>(&mut self, policy: P) -> Outcome<()> {
+        match self.args.policy.text_only {
+            true => self.ask(&TextOnly::new(policy)),
+            false => self.ask(&policy),
+        }
+    }
+
+    /// Asks one policy everything that is open.
+    fn ask<P: Policy>(&mut self, policy: &P) -> Outcome<()> {
+        if self.tally.stopped {
+            return Ok(());
+        }
+        let (plan, task) = (self.asked.plan(), self.asked.settings.clone());
+        let (command, version) = (command_line(), env!("CARGO_PKG_VERSION").into());
+        Settings::note(&self.args.out, Invocation { command, version, model: policy.name().into(), task })?;
+        let mut progress = Progress::new("eval", plan.len());
+        let tally = sweep(&plan, policy, &mut self.store, self.stop, &mut |event| match event {
+            Event::Found => progress.skip(),
+            Event::Asked(_) => progress.advance(1, 0),
+        })?;
+        progress.finish(&format!("{} answered before, {} calls failed", tally.found, tally.failed));
+        self.tally.found += tally.found;
+        self.tally.asked += tally.asked;
+        self.tally.failed += tally.failed;
+        self.tally.stopped |= tally.stopped;
+        Ok(())
+    }
+
+    /// Writes the summary and says what came of it.
+    fn finish(self) -> Outcome<()> {
+        let out = &self.args.out;
+        let records = self.store.finish()?;
+        if self.tally.stopped {
+            let message =
+                format!("stopped as asked; {} records are in {}", records.records.len(), out.display());
+            return Err(Failure::work(message).help("the same command goes on"));
+        }
+        let records = records.sorted();
+        let summary = Summary::of(&records, &Bootstrap::default());
+        let summary = match &self.args.asked.baseline_summary {
+            Some(file) => against(summary, file)?,
+            None => summary,
+        };
+        write_json(&out.join("summary.json"), &summary)?;
+        let plan = self.asked.plan();
+        let others = elsewhere(plan.task, plan.split, &records)?;
+        if !others.is_empty() {
+            write_json(&out.join("extractors.json"), &others)?;
+        }
+        print!("{}", report::brief(&summary));
+        println!("\n  {:<22}{}", "records and summary", out.display());
+        println!("  {:<22}foveate report {} --out report.html", "to look at them", out.display());
+        let (failed, asked) = (self.tally.failed, self.tally.asked);
+        if failed > 0 {
+            let message = format!("{failed} of {asked} calls failed and are in no score");
+            return Err(Failure::work(message).help("the same command asks them again"));
+        }
+        Ok(())
+    }
+}
+
+/// The command as a shell would take it.
+pub fn command_line() -> String {
+    let plain = |word: &String| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c))
+    };
+    let quote = |word: String| if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) };
+    let words = std::env::args_os().skip(1).map(|word| quote(word.to_string_lossy().into_owned()));
+    std::iter::once("foveate".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}

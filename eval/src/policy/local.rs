@@ -1,0 +1,160 @@
+//! A model directory, run in this process: greedy or sampled, a batch at a time.
+//!
+//! An answer depends on the question alone, not on its batch, so batches are whatever is ready. The weights
+//! are read when the first question comes: an evaluation that is done already costs no model.
+
+use super::{Asked, Demand, Failed, Policy, Reply, Shown, fingerprint};
+use crate::{Error, Result};
+use foveate_vision::config::GenerationConfig;
+use foveate_vision::generate::{Generated, Request, Sampling, Stop, generate};
+use foveate_vision::images::Patches;
+use foveate_vision::models::VisionLanguageModel;
+use foveate_vision::processor::{Processor, Prompt};
+use image::RgbImage;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Tokens of prompts and answers in one batch: memory against speed.
+const TOKEN_BUDGET: usize = 16384;
+
+/// What a question takes besides its pictures and its answer; text is short beside pictures.
+const TEXT_TOKENS: usize = 96;
+
+/// A model of this process.
+#[derive(Clone, Debug)]
+pub struct Local {
+    dir: PathBuf,
+    name: String,
+    processor: Processor,
+    sampling: Sampling,
+    model: Arc<Mutex<Option<Arc<VisionLanguageModel>>>>,
+    /// Threads of its own: whoever waits for answers may be one of the global pool's.
+    threads: Arc<rayon::ThreadPool>,
+}
+
+impl Local {
+    /// Reads everything of a Hugging Face model directory but the weights. At temperature 0 answers are greedy.
+    ///
+    /// # Errors
+    /// A directory that is not whole, or that names no id to end an answer with.
+    pub fn open(dir: &Path, max_tokens: usize, temperature: f32) -> Result<Self> {
+        let processor = Processor::from_dir(dir)?;
+        let stop_ids = GenerationConfig::from_dir(dir)?.eos_token_ids;
+        if stop_ids.is_empty() {
+            let place = dir.join("generation_config.json");
+            return Err(Error::differs(place.display(), "eos_token_id", "there", "missing"));
+        }
+        let full = dir.canonicalize().map_err(Error::io(dir))?;
+        let last = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = format!("{last}@{}", fingerprint(dir)?);
+        let tokenizer_size = processor.tokenizer.size();
+        let sampling = Sampling { max_tokens, temperature, stop_ids, tokenizer_size, ..Sampling::default() };
+        let threads = rayon::ThreadPoolBuilder::new().thread_name(|n| format!("answer-{n}")).build();
+        let threads = Arc::new(threads.map_err(|e| Error::Work(e.to_string()))?);
+        Ok(Self { dir: dir.into(), name, processor, sampling, model: Arc::default(), threads })
+    }
+
+    /// The same model under another largest area of pictures; the weights are shared.
+    ///
+    /// # Errors
+    /// An area under the model's least.
+    pub fn with_max_pixels(&self, max_pixels: u64) -> Result<Self> {
+        let mut other = self.clone();
+        let least = other.processor.images.min_pixels;
+        if max_pixels < least {
+            let expected = format!("at least {least}, the model's least area");
+            return Err(Error::differs("command line", "--max-pixels", expected, max_pixels));
+        }
+        other.processor.images.max_pixels = max_pixels;
+        Ok(other)
+    }
+
+    /// What stands before the model.
+    pub fn processor(&self) -> &Processor {
+        &self.processor
+    }
+
+    pub(crate) fn model(&self) -> Result<Arc<VisionLanguageModel>> {
+        let mut held = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = &*held {
+            return Ok(model.clone());
+        }
+        let model = Arc::new(VisionLanguageModel::load(&self.dir)?);
+        model.set_trainable(&[]);
+        Ok(held.insert(model).clone())
+    }
+
+    fn reply(&self, answer: &Generated) -> Result<Reply> {
+        let finish = match answer.stop {
+            Stop::Stop => "stop",
+            Stop::Length => "length",
+        };
+        Ok(Reply {
+            text: self.processor.tokenizer.decode(&answer.ids, true)?,
+            finish: Some(finish.into()),
+            tokens: u32::try_from(answer.ids.len()).ok(),
+            turns: vec![],
+        })
+    }
+}
+
+impl Policy for Local {
+    type Picture = Arc<Patches>;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn sampling(&self) -> String {
+        super::sampling(self.sampling.max_tokens, self.sampling.temperature)
+    }
+
+    fn pixels(&self) -> Option<[u64; 2]> {
+        Some([self.processor.images.min_pixels, self.processor.images.max_pixels])
+    }
+
+    fn resize(&self, picture: &RgbImage) -> Result<RgbImage> {
+        Ok(self.processor.images.resize(picture)?)
+    }
+
+    fn prepare(&self, picture: &RgbImage) -> Result<Shown<Arc<Patches>>> {
+        let patches = Arc::new(self.processor.images.patches(picture)?);
+        let [_, high, wide] = patches.grid_thw.map(|n| (n * self.processor.images.patch_size) as u32);
+        Ok(Shown { picture: patches, size: [wide, high] })
+    }
+
+    fn demand(&self) -> Demand {
+        let side = self.processor.images.patch_size * self.processor.images.merge_size;
+        let question = TEXT_TOKENS + self.sampling.max_tokens;
+        Demand { workers: 1, budget: TOKEN_BUDGET, question, pixels: side * side }
+    }
+
+    fn answer(&self, asked: &[Asked<Arc<Patches>>]) -> Result<Vec<Result<Reply, Failed>>> {
+        let model = self.model()?;
+        let build = |asked: &Asked<Arc<Patches>>| -> Result<Arc<Prompt>> {
+            Ok(Arc::new(self.processor.prompt(&asked.messages, &asked.pictures)?))
+        };
+        let built: Vec<Result<Arc<Prompt>>> = asked.iter().map(build).collect();
+        let good = built.iter().zip(asked).filter_map(|(prompt, asked)| {
+            let prompt = prompt.as_ref().ok()?.clone();
+            Some(Request { prompt, n: 1, seed: draw_of(&asked.question.key) })
+        });
+        let requests: Vec<Request> = good.collect();
+        // The pool's own thread hands out the work without being woken for it.
+        let answers = self.threads.install(|| generate(&model, &requests, &self.sampling))?;
+        let mut answers = answers.into_iter().flatten();
+        let reply = |prompt: Result<Arc<Prompt>>| match prompt {
+            Err(error) => Ok(Err(Failed(error.to_string()))),
+            Ok(_) => {
+                let answer = answers.next().ok_or_else(|| Error::Work("an answer is missing".into()))?;
+                Ok(Ok(self.reply(&answer)?))
+            }
+        };
+        built.into_iter().map(reply).collect()
+    }
+}
+
+/// The seed of a question's draws: the beginning of its key.
+pub(super) fn draw_of(key: &str) -> u64 {
+    u64::from_str_radix(key.get(..16).unwrap_or_default(), 16).unwrap_or(0)
+}
