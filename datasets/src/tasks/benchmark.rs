@@ -20,7 +20,7 @@ pub(super) struct Wording {
     pub(super) of: fn(&Sample) -> String,
 }
 
-/// Reads a folder's samples, `None` where it isn't one of the benchmark's own.
+/// `None` for a folder that is something else.
 type ReadFolder = fn(&Path) -> Option<Result<Vec<Sample>>>;
 
 /// What a benchmark fixes.
