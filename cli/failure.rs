@@ -75,6 +75,18 @@ impl From<foveate_trainer::Error> for Failure {
     }
 }
 
+impl From<foveate_augment::Error> for Failure {
+    fn from(error: foveate_augment::Error) -> Self {
+        Self::input(error)
+    }
+}
+
+impl From<foveate_datasets::Error> for Failure {
+    fn from(error: foveate_datasets::Error) -> Self {
+        Self { message: error.to_string(), help: None, input: error.is_input() }
+    }
+}
+
 impl From<candle_core::Error> for Failure {
     fn from(error: candle_core::Error) -> Self {
         Self::work(error)

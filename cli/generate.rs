@@ -130,16 +130,16 @@ fn requests(file: &Conversations, rows: &[Row], args: &Args, processor: &Process
     let pictures = file.pictures(rows, processor)?;
     let request = |row: &Row| {
         let prompt = Arc::new(file.prompt(row, processor, &pictures)?);
-        let seed = seed(args.seed, Purpose::Rollout, 0, fingerprint(&row.id), 0);
+        let seed = seed(args.seed, Purpose::Rollout, 0, fingerprint(&row.id.to_string()), 0);
         Ok(Request { prompt, n: args.n as usize, seed })
     };
     rows.iter().map(request).collect()
 }
 
 /// FNV-1a of a row's id, so that its draws do not depend on its place in the file.
-fn fingerprint(id: &Value) -> u64 {
+pub fn fingerprint(id: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    id.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, step)
+    id.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 fn write(row: &Row, group: &[Generated], processor: &Processor, out: &mut Output) -> Outcome<()> {

@@ -4,6 +4,7 @@
 //! or to files, progress and errors to standard error.
 
 mod conversation;
+mod corrupt;
 mod eval;
 mod failure;
 mod generate;
@@ -12,6 +13,7 @@ mod interrupt;
 mod memory;
 mod output;
 mod plan;
+mod prep;
 mod progress;
 mod report;
 mod score;
@@ -39,8 +41,10 @@ enum Command {
     Train(train::Args),
     Score(score::Args),
     Generate(generate::Args),
-    Grade(grade::Args),
+    Corrupt(corrupt::Args),
     Plan(plan::Args),
+    Prep(Box<prep::Args>),
+    Grade(grade::Args),
     Eval(eval::Args),
     Report(report::Args),
 }
@@ -50,8 +54,10 @@ fn run(command: Command) -> Outcome<()> {
         Command::Train(args) => train::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Generate(args) => generate::run(&args),
-        Command::Grade(args) => grade::run(&args),
+        Command::Corrupt(args) => corrupt::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Prep(args) => prep::run(&args),
+        Command::Grade(args) => grade::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Report(args) => report::run(&args),
     }

@@ -10,10 +10,11 @@ const QUIET: Duration = Duration::from_secs(10);
 
 const BAR: &str = "{prefix:>10.cyan.bold} [{bar:32}] {pos}/{len} {msg} {eta_precise} left";
 
-/// Counts rows and tokens of one piece of work.
+/// Counts the pieces (rows, pictures) of some work, and the tokens they have.
 pub struct Progress {
     bar: Option<ProgressBar>,
     what: &'static str,
+    unit: &'static str,
     total: usize,
     done: usize,
     tokens: usize,
@@ -24,22 +25,27 @@ pub struct Progress {
 impl Progress {
     /// `total` rows to come.
     pub fn new(what: &'static str, total: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| bar(what, total));
-        let now = Instant::now();
-        Self { bar, what, total, done: 0, tokens: 0, started: now, spoken: now }
+        Self::of(what, "rows", total)
     }
 
-    /// Rows that are done, and the tokens they had.
+    /// `total` pieces to come.
+    pub fn of(what: &'static str, unit: &'static str, total: usize) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| bar(what, total));
+        let now = Instant::now();
+        Self { bar, what, unit, total, done: 0, tokens: 0, started: now, spoken: now }
+    }
+
+    /// Pieces that are done, and the tokens they had.
     pub fn advance(&mut self, rows: usize, tokens: usize) {
         self.done += rows;
         self.tokens += tokens;
         let speed = self.speed();
         if let Some(bar) = &self.bar {
-            bar.set_message(format!("rows, {speed}"));
+            bar.set_message(format!("{}, {speed}", self.unit));
             bar.inc(rows as u64);
         } else if self.spoken.elapsed() > QUIET {
             self.spoken = Instant::now();
-            eprintln!("{}: {} of {} rows, {speed}", self.what, self.done, self.total);
+            eprintln!("{}: {} of {} {}, {speed}", self.what, self.done, self.total, self.unit);
         }
     }
 
@@ -57,13 +63,17 @@ impl Progress {
             bar.finish_and_clear();
         }
         let seconds = self.started.elapsed().as_secs_f64();
-        eprintln!("{}: {} rows in {seconds:.1} s, {}; {result}", self.what, self.done, self.speed());
+        let (what, unit) = (self.what, self.unit);
+        eprintln!("{what}: {} {unit} in {seconds:.1} s, {}; {result}", self.done, self.speed());
     }
 
     /// Tokens a second, or rows where tokens are not counted.
     fn speed(&self) -> String {
-        let (count, unit) = if self.tokens > 0 { (self.tokens, "tokens") } else { (self.done, "rows") };
-        format!("{:.0} {unit}/s", count as f64 / self.started.elapsed().as_secs_f64().max(1e-3))
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-3);
+        match self.tokens {
+            0 => format!("{:.1} {}/s", self.done as f64 / seconds, self.unit),
+            tokens => format!("{:.0} tokens/s", tokens as f64 / seconds),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use foveate_augment::{CORRUPTIONS, Corruption, Dose, Limits, Severity, open, parse};
 use foveate_vision::config::Family;
 use foveate_vision::tiny::{self, TinySpec};
 use serde_json::{Value, json};
@@ -18,10 +19,22 @@ impl Place {
         let place = Self(tempfile::tempdir().unwrap());
         let spec = TinySpec { words: tiny::WORDS, ..TinySpec::laws(family) };
         tiny::write(&place.at("model"), &spec).unwrap();
-        image::RgbImage::from_fn(70, 56, |x, y| image::Rgb([x as u8 * 3, y as u8 * 4, 90]))
-            .save(place.at("cat.png"))
-            .unwrap();
+        place.draw_cat();
         place
+    }
+
+    /// Without a model: what it would be is an empty folder.
+    fn empty() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(place.at("model")).unwrap();
+        place.draw_cat();
+        place
+    }
+
+    fn draw_cat(&self) {
+        image::RgbImage::from_fn(70, 56, |x, y| image::Rgb([x as u8 * 3, y as u8 * 4, 90]))
+            .save(self.at("cat.png"))
+            .unwrap();
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -413,10 +426,127 @@ fn a_bad_recipe_is_refused() {
 }
 
 #[test]
+fn what_can_be_corrupted_is_listed() {
+    let place = Place::empty();
+    let said = place.done(&["corrupt", "--list"]);
+    for c in CORRUPTIONS {
+        assert!(
+            said.lines().any(|line| line.starts_with(c.name()) && line.contains(c.summary())),
+            "{}",
+            c.name()
+        );
+    }
+    let json: Value = serde_json::from_str(&place.done(&["corrupt", "--list", "--json"])).unwrap();
+    let names: Vec<_> = json["corruptions"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+    assert_eq!(names, CORRUPTIONS.iter().map(|c| json!(c.name())).collect::<Vec<_>>());
+    assert_eq!(json["lists"]["common"].as_array().unwrap().len(), 15);
+    assert!(json["corruptions"][0]["random"].as_bool().unwrap());
+}
+
+#[test]
+fn a_picture_is_corrupted_as_the_library_does() {
+    let place = Place::empty();
+    let cat = open(&place.at("cat.png"), &Limits::default()).unwrap().rgb;
+    let read = |name: &str| open(&place.at(name), &Limits::default()).unwrap().rgb;
+    let words = ["corrupt", "snow", "cat.png", "out.png", "--severity", "2.5", "--seed", "9"];
+    place.done(&words);
+    let severity = Severity::fraction(0.5).unwrap();
+    assert_eq!(read("out.png"), parse("snow").unwrap().apply(&cat, severity, 9));
+    place.done(&["corrupt", "fog@1+pixelate", "cat.png", "out.png", "--severity", "3"]);
+    let chain = parse("fog@1+pixelate").unwrap();
+    assert_eq!(read("out.png"), chain.apply(&cat, Severity::LEVELS[2], 0));
+    let scaled =
+        ["corrupt", "gaussian_blur", "cat.png", "out.png", "--severity", "1", "--scale", "reference(28)"];
+    place.done(&scaled);
+    let dose = Dose { severity: Severity::LEVELS[0], seed: 0, pixel: 2. };
+    assert_eq!(read("out.png"), parse("gaussian_blur").unwrap().apply_dose(&cat, &dose));
+    // Into a folder that is there, under its own name.
+    place.done(&["corrupt", "contrast", "cat.png", "model", "--severity", "0"]);
+    assert_eq!(read("model/cat.png"), cat);
+}
+
+#[test]
+fn a_folder_is_corrupted_under_its_names() {
+    let place = Place::empty();
+    fs::create_dir_all(place.at("in/deep")).unwrap();
+    for name in ["in/a.png", "in/b.jpg", "in/deep/c.png"] {
+        open(&place.at("cat.png"), &Limits::default()).unwrap().save(&place.at(name)).unwrap();
+    }
+    fs::write(place.at("in/notes.txt"), "no picture").unwrap();
+    let noise = ["corrupt", "gaussian_noise", "in", "out", "--severity", "2"];
+    let output = place.foveate(&noise);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("3 pictures") && said.contains("notes.txt"), "{said}");
+    let once: Vec<_> =
+        ["out/a.png", "out/b.jpg", "out/deep/c.png"].map(|n| fs::read(place.at(n)).unwrap()).into();
+    assert_ne!(once[0], once[2], "pictures of other names draw apart");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    let words = ["corrupt", "gaussian_noise", "in", "again", "--severity", "2"];
+    command.current_dir(place.0.path()).env("RAYON_NUM_THREADS", "1").args(words).output().unwrap();
+    assert_eq!(fs::read(place.at("again/deep/c.png")).unwrap(), once[2], "threads must not show");
+    fs::write(place.at("in/broken.png"), "no").unwrap();
+    let said = place.refused(&noise);
+    assert!(said.contains("1 of 4") && said.contains("broken.png"), "{said}");
+    assert!(!place.at("out/broken.png").exists() && !place.at("out/broken.png.part").exists());
+}
+
+#[test]
+fn a_sheet_shows_a_list() {
+    let place = Place::empty();
+    place.done(&["corrupt", "extra", "--sheet", "cat.png", "sheet.png"]);
+    let sheet = open(&place.at("sheet.png"), &Limits::default()).unwrap().rgb;
+    // 224 x 179 a cell, six across, four rows with their labels.
+    assert_eq!(sheet.dimensions(), (6 + 6 * 230, 6 + 4 * 197));
+    place.done(&["corrupt", "fog+snow", "--sheet", "cat.png", "one.png"]);
+    assert_eq!(open(&place.at("one.png"), &Limits::default()).unwrap().rgb.height(), 6 + 197);
+}
+
+#[test]
+fn frost_comes_from_a_folder_of_ones_own() {
+    let place = Place::empty();
+    fs::create_dir(place.at("plates")).unwrap();
+    let frosted = ["corrupt", "frost", "cat.png", "out.png", "--severity", "1", "--frost", "plates"];
+    assert!(place.refused(&frosted).contains("no picture"));
+    fs::copy(place.at("cat.png"), place.at("plates/p.png")).unwrap();
+    place.done(&frosted);
+    let others = ["corrupt", "fog", "cat.png", "out.png", "--severity", "1", "--frost", "plates"];
+    assert!(place.refused(&others).contains("frost"));
+}
+
+#[test]
+fn corruptions_that_cannot_be_are_refused() {
+    let place = Place::empty();
+    let with = |name: &'static str, severity: &'static str| {
+        place.refused(&["corrupt", name, "cat.png", "out.png", "--severity", severity])
+    };
+    assert!(with("fogg", "1").contains("fogg"));
+    assert!(with("common", "1").contains("any:common"));
+    for level in ["6", "-1", "nan", "0.5.1"] {
+        let said = with("fog", level);
+        assert!(said.contains("--severity") && said.contains(&level.replace("nan", "NaN")), "{said}");
+    }
+    assert!(place.refused(&["corrupt", "fog", "cat.png", "out.png"]).contains("--severity"));
+    assert!(place.refused(&["corrupt"]).contains("<NAME>"));
+    let to = |from: &'static str, to: &'static str| {
+        place.refused(&["corrupt", "fog", from, to, "--severity", "1"])
+    };
+    assert!(to("cat.png", "cat.png").contains("cat.png"));
+    assert!(to("none.png", "out.png").contains("none.png"));
+    assert!(to("cat.png", "out.xyz").contains("out.xyz"));
+    assert!(to("model", "out").contains("no picture"));
+    fs::write(place.at("bomb.png"), bomb()).unwrap();
+    assert!(to("bomb.png", "out.png").contains("60000 x 60000"));
+    let scaled = ["corrupt", "fog", "cat.png", "out.png", "--severity", "1", "--scale", "large"];
+    assert!(place.refused(&scaled).contains("reference(N)"));
+    assert!(!place.at("out.png").exists());
+}
+
+#[test]
 fn every_command_has_help_with_an_example() {
     let place = Place::new(Family::Qwen2_5Vl);
     let all = place.done(&["--help"]);
-    for command in ["train", "score", "generate", "grade", "plan", "eval", "report"] {
+    for command in ["train", "score", "generate", "corrupt", "grade", "plan", "eval", "report", "prep"] {
         assert!(all.contains(command), "{all}");
         assert!(place.done(&[command, "--help"]).contains(&format!("foveate {command}")));
     }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use foveate_vision::generate::{Generated, Request, Sampling, generate};
+use foveate_vision::config::FAMILIES;
+use foveate_vision::generate::{Conversations, Generated, Heard, Request, Sampling, generate};
 use foveate_vision::images::Patches;
-use foveate_vision::models::{FAMILIES, Part, VisionLanguageModel};
+use foveate_vision::models::{Part, VisionLanguageModel};
 use foveate_vision::nn::GradSink;
-use foveate_vision::pack::{Pack, PackBuilder};
+use foveate_vision::pack::{Continuation, Pack, PackBuilder};
 use foveate_vision::processor::Prompt;
 use foveate_vision::tiny::{self, TinySpec};
 
@@ -17,7 +18,7 @@ const SEED: u64 = 7;
 
 /// Calls `law` with a small model of every family.
 fn every_family(law: impl Fn(&mut VisionLanguageModel, &str)) {
-    for entry in FAMILIES {
+    for entry in &FAMILIES {
         let dir = tempfile::tempdir().unwrap();
         tiny::write(dir.path(), &TinySpec::laws(entry.family)).unwrap();
         law(&mut VisionLanguageModel::load(dir.path()).unwrap(), entry.architecture);
@@ -55,35 +56,78 @@ fn completion(seed: usize, len: usize) -> Vec<u32> {
     (0..len).map(|i| (hash(i + 1000, seed) % 200) as u32).collect()
 }
 
-/// Groups of unlike prompts (one image, two, none, one shared with another prompt) and their completions.
-fn groups(model: &VisionLanguageModel) -> Vec<(Arc<Prompt>, Vec<Vec<u32>>)> {
+fn answer(seed: usize, len: usize) -> Continuation {
+    Continuation::answer(&completion(seed, len))
+}
+
+/// What is read between two answers: text, the images, text.
+fn between(model: &VisionLanguageModel, images: &[Arc<Patches>], seed: usize) -> Prompt {
+    (*prompt(model, images, seed)).clone()
+}
+
+/// Answers of `lens` tokens with turns that show `images` between them, and unscored tokens behind the last.
+fn conversation(
+    model: &VisionLanguageModel,
+    lens: &[usize],
+    images: &[Arc<Patches>],
+    seed: usize,
+) -> Continuation {
+    let mut all = Continuation::default();
+    for (turn, &len) in lens.iter().enumerate() {
+        all.scored.push(all.ids.len()..all.ids.len() + len);
+        all.ids.extend(completion(seed + turn, len));
+        let shown = images.get(turn).map(std::slice::from_ref).unwrap_or_default();
+        if turn + 1 < lens.len() {
+            all.ids.extend(between(model, shown, seed + turn).input_ids);
+            all.images.extend_from_slice(shown);
+        }
+    }
+    all.ids.extend(completion(seed, 2));
+    all
+}
+
+/// Groups of unlike prompts (one image, two, none, one shared with another prompt) and what continues them:
+/// answers, and conversations with further images (a new one, the prompt's own again, none).
+fn groups(model: &VisionLanguageModel) -> Vec<(Arc<Prompt>, Vec<Continuation>)> {
     let (small, wide) = (image(model, 4, 6, 1), image(model, 10, 12, 2));
+    let crop = image(model, 6, 4, 3);
     let about = prompt(model, std::slice::from_ref(&small), 14);
     let question = |prompt: &Arc<Prompt>, len: usize| {
         let mut asked = (**prompt).clone();
         asked.input_ids.extend(completion(80 + len, len));
         Arc::new(asked)
     };
-    let completions = |seed: usize, lens: &[usize]| -> Vec<Vec<u32>> {
-        lens.iter().enumerate().map(|(i, &len)| completion(seed + i, len)).collect()
+    let completions = |seed: usize, lens: &[usize]| -> Vec<Continuation> {
+        lens.iter().enumerate().map(|(i, &len)| answer(seed + i, len)).collect()
     };
+    let talk = |lens: &[usize], images: &[Arc<Patches>], seed| conversation(model, lens, images, seed);
     vec![
-        (prompt(model, std::slice::from_ref(&wide), 11), completions(20, &[5, 1, 9])),
+        (
+            prompt(model, std::slice::from_ref(&wide), 11),
+            [completions(20, &[5, 1, 9]), vec![talk(&[4, 3], std::slice::from_ref(&crop), 24)]].concat(),
+        ),
         (prompt(model, &[small.clone(), wide.clone()], 12), completions(30, &[4, 4])),
         (prompt(model, &[], 13), completions(40, &[7])),
         // Three questions about one image: they share a beginning, and one is the beginning.
-        (question(&about, 0), completions(50, &[2, 6, 3, 8])),
-        (question(&about, 3), completions(60, &[1, 5])),
+        (
+            question(&about, 0),
+            [
+                completions(50, &[2, 6, 3, 8]),
+                vec![talk(&[1, 2, 4], &[crop, small.clone()], 54), talk(&[2, 2], &[], 56)],
+            ]
+            .concat(),
+        ),
+        (question(&about, 3), [vec![talk(&[3, 1], &[small], 58)], completions(60, &[1, 5])].concat()),
         (question(&about, 7), completions(70, &[4])),
     ]
 }
 
-fn pack(groups: &[(Arc<Prompt>, Vec<Vec<u32>>)]) -> Pack {
+fn pack(groups: &[(Arc<Prompt>, Vec<Continuation>)]) -> Pack {
     let mut builder = PackBuilder::new();
-    for (prompt, completions) in groups {
+    for (prompt, continuations) in groups {
         let root = builder.root(prompt).unwrap();
-        for completion in completions {
-            builder.completion(root, completion).unwrap();
+        for continuation in continuations {
+            builder.continuation(root, continuation.clone()).unwrap();
         }
     }
     builder.build().unwrap()
@@ -109,9 +153,11 @@ fn gradients(model: &VisionLanguageModel, sink: &GradSink) -> BTreeMap<String, V
     model.parameters().iter().filter_map(read).collect()
 }
 
+/// Within `tolerance`, as a share of values above 1: a log-probability of -20 has 2e-6 between neighbours in
+/// f32, and how wide the registers are decides the order of sums.
 fn assert_close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
     assert_eq!(a.len(), b.len(), "{what}");
-    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs() / a.abs().max(1.0)).fold(0.0, f32::max);
     assert!(worst <= tolerance, "{what}: {worst:e} > {tolerance:e}");
 }
 
@@ -136,7 +182,7 @@ fn a_pack_equals_each_sequence_alone() {
             for completion in completions {
                 let one = pack(&[(prompt.clone(), vec![completion.clone()])]);
                 let (own_logp, own_entropy) = scored(model, &one, first, &alone);
-                let range = first..first + completion.len();
+                let range = first..first + own_logp.len();
                 assert_close(&own_logp, &logp[range.clone()], 1e-5, family);
                 assert_close(&own_entropy, &entropy[range.clone()], 1e-5, family);
                 first = range.end;
@@ -158,6 +204,37 @@ fn the_fast_path_equals_the_composition() {
         assert_close(&fast_logp, &logp, 2e-5, family);
         assert_close(&fast_entropy, &entropy, 2e-5, family);
         assert_gradients(&gradients(model, &fast), &gradients(model, &composed), family);
+    });
+}
+
+/// The divergence of the groups' tokens from those of the same groups about other images, weighed unlike.
+fn diverged(model: &VisionLanguageModel, learns: [bool; 2], sink: &GradSink) -> Vec<f32> {
+    let clean = vec![(prompt(model, &[image(model, 4, 6, 1)], 14), vec![answer(50, 5), answer(51, 3)])];
+    let view = vec![(prompt(model, &[image(model, 4, 6, 9)], 14), clean[0].1.clone())];
+    let score = |groups: &[_]| model.token_logprobs(&pack(groups), 0.8, Some(sink)).unwrap();
+    let (p, q) = (score(&clean), score(&view));
+    let kl_n = model.token_divergences(&p, (model, &q), learns, 0.8, Some(sink)).unwrap();
+    let weights: Vec<f32> = (0..8).map(|i| 0.3 + 0.2 * i as f32).collect();
+    let weights = Tensor::from_vec(weights, 8, &candle_core::Device::Cpu).unwrap();
+    // Both passes are in the graph whatever learns, so that every weight has a gradient.
+    let ties = ((p.logp_n.sum_all().unwrap() + q.logp_n.sum_all().unwrap()).unwrap() * 0.01).unwrap();
+    let loss = ((&kl_n * weights).unwrap().sum_all().unwrap() + ties).unwrap();
+    model.backward(&loss, sink).unwrap();
+    kl_n.to_vec1().unwrap()
+}
+
+#[test]
+fn the_divergence_of_two_images_equals_its_composition() {
+    every_family(|model, family| {
+        for learns in [[true, true], [true, false], [false, true]] {
+            let (fast, composed) = (GradSink::default(), GradSink::default());
+            let values = diverged(model, learns, &fast);
+            assert!(values.iter().all(|kl| *kl > 0.0), "{family}: {values:?}");
+            model.set_composed(true);
+            assert_close(&values, &diverged(model, learns, &composed), 2e-5, family);
+            model.set_composed(false);
+            assert_gradients(&gradients(model, &fast), &gradients(model, &composed), family);
+        }
     });
 }
 
@@ -227,7 +304,10 @@ fn decoding_equals_scoring() {
             .iter()
             .zip(&rollouts)
             .map(|(request, group)| {
-                (request.prompt.clone(), group.iter().map(|rollout| rollout.ids.clone()).collect())
+                (
+                    request.prompt.clone(),
+                    group.iter().map(|rollout| Continuation::answer(&rollout.ids)).collect(),
+                )
             })
             .collect();
         let pack = pack(&groups);
@@ -257,6 +337,123 @@ fn a_rollout_does_not_know_its_batch() {
         }
         let other = Request { seed: SEED + 100, ..requests[0].clone() };
         assert_ne!(generate(model, &[other], &sampling()).unwrap()[0], together[0], "{family}");
+    });
+}
+
+/// Two turns of every request's rollouts; between them some keep all they said, some a part, some see the
+/// prompt's image again, one is closed.
+struct Talk {
+    said: [Vec<Option<Generated>>; 2],
+    heard: Vec<Option<Heard>>,
+    /// What followed each prompt, request by request.
+    continuations: Vec<Vec<Continuation>>,
+}
+
+fn talk(model: &VisionLanguageModel, requests: &[Request], first: usize) -> Talk {
+    let mut talks = Conversations::begin(model, requests).unwrap();
+    let one = talks.answer(&sampling()).unwrap();
+    let mut at = 0;
+    let mut heard = Vec::new();
+    for (index, request) in (first..).zip(requests) {
+        for rollout in 0..request.n {
+            let said = one[at].as_ref().unwrap();
+            at += 1;
+            let (keep, again) =
+                (said.ids.len().div_ceil(1 + rollout), request.prompt.images.first().cloned());
+            let images = match (rollout, again) {
+                (0, _) => vec![image(model, 4, 8, 40 + index)],
+                (1, Some(image)) => vec![image],
+                _ => vec![],
+            };
+            let turn = Arc::new(between(model, &images, 60 + index + rollout));
+            heard.push((index != 1 || rollout != 2).then_some(Heard { keep, turn }));
+        }
+    }
+    talks.hear(&heard).unwrap();
+    let two = talks.close(&sampling()).unwrap();
+    let mut continuations = Vec::new();
+    let mut at = 0;
+    for request in requests {
+        let own = at..at + request.n;
+        at += request.n;
+        continuations.push(own.map(|at| continued(&one[at], &heard[at], &two[at])).collect());
+    }
+    Talk { said: [one, two], heard, continuations }
+}
+
+fn continued(one: &Option<Generated>, heard: &Option<Heard>, two: &Option<Generated>) -> Continuation {
+    let one = &one.as_ref().unwrap().ids;
+    let (Some(heard), Some(two)) = (heard, two) else { return Continuation::answer(one) };
+    let ids = [&one[..heard.keep], &heard.turn.input_ids, &two.ids].concat();
+    let scored = vec![0..heard.keep, ids.len() - two.ids.len()..ids.len()];
+    Continuation { ids, scored, images: heard.turn.images.clone() }
+}
+
+#[test]
+fn decoding_equals_scoring_over_two_turns() {
+    every_family(|model, family| {
+        let requests = requests(model);
+        let talk = talk(model, &requests, 0);
+        let prompts = requests.iter().map(|request| request.prompt.clone());
+        let pack = pack(&prompts.zip(talk.continuations).collect::<Vec<_>>());
+        let mut sampled = Vec::new();
+        for ((one, two), heard) in talk.said[0].iter().zip(&talk.said[1]).zip(&talk.heard) {
+            let one = one.as_ref().unwrap();
+            let keep = heard.as_ref().map_or(one.ids.len(), |heard| heard.keep);
+            sampled.extend_from_slice(&one.logp_tempered[..keep]);
+            sampled.extend(two.iter().flat_map(|two| &two.logp_tempered));
+            assert_eq!(heard.is_some(), two.is_some(), "{family}");
+        }
+        let scored: Vec<f32> = model.token_logprobs(&pack, 0.9, None).unwrap().logp_n.to_vec1().unwrap();
+        assert_close(&sampled, &scored, 1e-5, family);
+    });
+}
+
+#[test]
+fn a_conversation_does_not_know_its_batch() {
+    every_family(|model, family| {
+        let requests = requests(model);
+        let together = talk(model, &requests, 0);
+        let mut first = 0;
+        for (index, request) in requests.iter().enumerate() {
+            let alone = talk(model, std::slice::from_ref(request), index);
+            for turn in 0..2 {
+                let own = &together.said[turn][first..first + request.n];
+                assert_eq!(alone.said[turn], own, "{family} request {index} turn {turn}");
+            }
+            first += request.n;
+        }
+        // Another answer than in a single turn, from the same first turn.
+        let single = generate(model, &requests, &sampling()).unwrap();
+        let firsts: Vec<_> = together.said[0].iter().flatten().cloned().collect();
+        assert_eq!(single.concat(), firsts, "{family}");
+    });
+}
+
+#[test]
+fn what_is_heard_must_fit() {
+    every_family(|model, family| {
+        let requests = &requests(model)[..1];
+        let image = image(model, 4, 8, 3);
+        let turn = Arc::new(between(model, std::slice::from_ref(&image), 5));
+        let wrong = Arc::new(Prompt { images: vec![], ..(*turn).clone() });
+        let empty = Arc::new(Prompt { input_ids: vec![], images: vec![] });
+        for (heard, expected) in [
+            (vec![None], "turns"),
+            (vec![Some(Heard { keep: 99, turn: turn.clone() }), None, None], "at most"),
+            (vec![Some(Heard { keep: 1, turn: empty }), None, None], "follows"),
+            (vec![Some(Heard { keep: 1, turn: wrong }), None, None], "image tokens"),
+        ] {
+            let mut talks = Conversations::begin(model, requests).unwrap();
+            talks.answer(&sampling()).unwrap();
+            let error = talks.hear(&heard).unwrap_err();
+            assert!(error.is_input() && error.to_string().contains(expected), "{family}: {error}");
+        }
+        let mut talks = Conversations::begin(model, requests).unwrap();
+        talks.answer(&sampling()).unwrap();
+        talks.hear(&[None, None, None]).unwrap();
+        let error = talks.hear(&[Some(Heard { keep: 0, turn }), None, None]).unwrap_err();
+        assert!(error.to_string().contains("closed"), "{family}: {error}");
     });
 }
 

@@ -78,7 +78,8 @@ extern "C" __global__ void zoom(Params p) {
 }
 
 // Frosted glass: each pixel's value is traced back through the sweeps instead of running them in order. b2 the blurred
-// picture, b3 the result; i0 reach, i1 sweeps; a thread a pixel.
+// picture, b3 the result; i0 reach, i1 sweeps, f1 grain;
+// a thread a pixel.
 extern "C" __global__ void shuffle(Params p) {
     PLACE
     int y = at / p.w, x = at % p.w;
@@ -88,7 +89,7 @@ extern "C" __global__ void shuffle(Params p) {
             sweep--;
             continue;
         }
-        const u32 b = bits(row_key(p.key, y + sweep * p.h), x);
+        const u32 b = bits(row_key(p.key, cell(y, p.f[1]) + sweep * p.h), cell(x, p.f[1]));
         const int right = ((b & 0xffff) * (u32)(2 * reach)) >> 16, down = ((b >> 16) * (u32)(2 * reach)) >> 16;
         const int fy = y + down - reach, fx = x + right - reach;
         // What stands later in the picture was moved before this pixel in the same sweep.

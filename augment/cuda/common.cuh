@@ -4,17 +4,14 @@
 // plain data (src/device/mod.rs) and one runner serves every kernel, on a GPU or through shim.h on the CPU.
 // Compiled with -fmad=false: with fused multiply-adds a draw would differ from the CPU's in its last bit.
 #pragma once
-
-typedef unsigned char u8;
-typedef unsigned int u32;
-typedef unsigned long long u64;
+#include "math.cuh"
 
 struct Params {
     u8 *b[8];     // buffers: 0 the picture, 1 the result, the others as the kernel says
     u64 key;      // of the random numbers
     int n, w, h;  // threads; size of the picture
     int i[9];
-    float f[8];
+    float f[12];
 };
 
 #define PLACE const int at = blockIdx.x * blockDim.x + threadIdx.x; if (at >= p.n) return;
@@ -42,33 +39,13 @@ __device__ static inline float uniform(u64 row, u32 column) {
     return (float)(bits(row, column) >> 8) * (1.f / 16777216.f);
 }
 
-__device__ static inline float as_float(u32 x) { union { u32 u; float f; } v; v.u = x; return v.f; }
-__device__ static inline u32 as_bits(float x) { union { u32 u; float f; } v; v.f = x; return v.u; }
-
-__device__ static inline float ln(float x) {
-    const u32 b = as_bits(x) - 0x3f3504f3u;
-    const float e = (float)((int)b >> 23);
-    const float m = as_float((b & 0x007fffffu) + 0x3f3504f3u) - 1.f;
-    const float c[8] = {-1.15146103e-1f, 1.16769987e-1f, -1.24201408e-1f, 1.42493228e-1f,
-                        -1.66680577e-1f, 2.00007148e-1f, -2.4999994e-1f, 3.3333331e-1f};
-    float p = 7.0376836e-2f;
-    for (int i = 0; i < 8; i++) p = p * m + c[i];
-    const float z = m * m;
-    return m + (m * z * p - 0.5f * z) + e * 0.69314718f;
-}
-
 // Box and Muller's normal of a column.
 __device__ static inline float normal(u64 row, u32 column) {
     const u32 pair = column / 2;
     const float u = (float)((bits(row, 2 * pair) >> 8) + 1) * (1.f / 16777216.f);
-    const float t = uniform(row, 2 * pair + 1);
-    const int q = (int)(t * 4.f + 0.5f);
-    const float r = (t * 4.f - (float)q) * 1.57079633f, z = r * r;
-    float s = r + r * z * (-1.6666655e-1f + z * (8.332161e-3f - z * 1.9515296e-4f));
-    float c = 1.f - 0.5f * z + z * z * (4.1666646e-2f + z * (-1.3887316e-3f + z * 2.4433157e-5f));
-    if (q & 1) { const float swap = s; s = c; c = swap; }
-    const float length = sqrtf(-2.f * ln(u));
-    return (column & 1) ? length * ((q & 2) ? -s : s) : length * (((q + 1) & 2) ? -c : c);
+    float s, c;
+    turn(uniform(row, 2 * pair + 1), &s, &c);
+    return sqrtf(-2.f * ln(u)) * ((column & 1) ? s : c);
 }
 
 // Clipped, then cut off.
@@ -87,4 +64,18 @@ __device__ static inline int border(int i, int n, int kind) {
     int k = i % period;
     if (k < 0) k += period;
     return k > last ? back - k : k;
+}
+
+// Channel c of the picture at a place between pixels; outside is the grey of what lies around it.
+__device__ static inline float bilinear(const Params &p, float x, float y, int c, float outside) {
+    const float left = floorf(x), top = floorf(y), fx = x - left, fy = y - top;
+    float v[4];
+    for (int k = 0; k < 4; k++) {
+        // Compared as fractions: a place far outside is no int.
+        const float column = left + (float)(k % 2), line = top + (float)(k / 2);
+        const bool inside = column >= 0.f && line >= 0.f && column < (float)p.w && line < (float)p.h;
+        v[k] = inside ? (float)p.b[0][3 * ((int)line * p.w + (int)column) + c] : outside;
+    }
+    const float upper = v[0] + (v[1] - v[0]) * fx, lower = v[2] + (v[3] - v[2]) * fx;
+    return upper + (lower - upper) * fy;
 }

@@ -22,8 +22,24 @@ extern "C" __global__ void warp(Params p) {
     }
 }
 
+// f0 to f5 where a place is read from; a thread a pixel.
+extern "C" __global__ void affine(Params p) {
+    PLACE
+    const float x = (float)(at % p.w), y = (float)(at / p.w);
+    const float sx = p.f[0] * x + p.f[1] * y + p.f[2], sy = p.f[3] * x + p.f[4] * y + p.f[5];
+    const float left = floorf(sx), top = floorf(sy), fx = sx - left, fy = sy - top;
+    const int x0 = border((int)left, p.w, 2), x1 = border((int)left + 1, p.w, 2);
+    const int y0 = border((int)top, p.h, 2), y1 = border((int)top + 1, p.h, 2);
+    for (int c = 0; c < 3; c++) {
+        const float a = p.b[0][3 * (y0 * p.w + x0) + c], b = p.b[0][3 * (y0 * p.w + x1) + c];
+        const float d = p.b[0][3 * (y1 * p.w + x0) + c], e = p.b[0][3 * (y1 * p.w + x1) + c];
+        const float upper = a + (b - a) * fx, lower = d + (e - d) * fx;
+        p.b[1][3 * at + c] = byte(upper + (lower - upper) * fy + 0.5f);
+    }
+}
+
 // b2 target, b3 columns and b4 lines (first, count, weight); i0 the target's width; a thread an element of the target.
-extern "C" __global__ void box_reduce(Params p) {
+extern "C" __global__ void box_resize(Params p) {
     PLACE
     const int *column = I32(3) + 3 * (at / 3 % p.i[0]), *line = I32(4) + 3 * (at / 3 / p.i[0]);
     u32 sum = 1u << 21;
@@ -86,7 +102,7 @@ __device__ static void forward(int *d, int step, int shift) {
     odd(d[3 * step] - d[4 * step], d[2 * step] - d[5 * step], d[step] - d[6 * step], d[0] - d[7 * step], o);
     const int s0 = d[0] + d[7 * step], s1 = d[step] + d[6 * step], s2 = d[2 * step] + d[5 * step];
     const int s3 = d[3 * step] + d[4 * step], t13 = s0 - s3, t12 = s1 - s2, z = (t12 + t13) * 4433;
-    r[0] = (s0 + s3 + s1 + s2) << 13;
+    r[0] = (s0 + s3 + s1 + s2) * 8192;
     r[4] = (s0 + s3 - s1 - s2) * 8192;
     r[2] = z + t13 * 6270;
     r[6] = z - t12 * 15137;

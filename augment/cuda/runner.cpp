@@ -1,7 +1,7 @@
 // Runs lists of launches (tests/device.rs writes them) on the CPU and writes the results back.
 //
 // From standard input, little-endian: buffers (u32 count; each u64 length and bytes), launches (u32 count; each u32 length
-// of the name, the name, i32 buffers[8] with -1 for none, u64 key, i32 n, w, h, i32 i[9], f32 f[8]); to standard
+// of the name, the name, i32 buffers[8] with -1 for none, u64 key, i32 n, w, h, i32 i[9], f32 f[12]); to standard
 // output the bytes of buffer 1. Again until the input ends.
 #include "shim.h"
 
@@ -17,15 +17,25 @@
 #include "blur.cu"
 #include "geometry.cu"
 #include "weather.cu"
+#include "scan.cu"
+#include "spatter.cu"
+#include "cbar.cu"
+#include "spectrum.cu"
 
 #define KERNEL(name) {#name, name}
 static const struct { const char *name; void (*run)(Params); } KERNELS[] = {
-    KERNEL(normal_noise), KERNEL(impulse_noise), KERNEL(shot_noise), KERNEL(block_mask), KERNEL(channel_sums),
-    KERNEL(contrast_table), KERNEL(lookup), KERNEL(brightness), KERNEL(saturate_colour), KERNEL(filter_axis),
-    KERNEL(disk_sums), KERNEL(streak), KERNEL(zoom), KERNEL(shuffle), KERNEL(uniform_field), KERNEL(warp),
-    KERNEL(box_reduce), KERNEL(nearest), KERNEL(jpeg_luma), KERNEL(jpeg_chroma), KERNEL(jpeg_code), KERNEL(jpeg_rgb),
-    KERNEL(plasma_middle), KERNEL(plasma_finer), KERNEL(extremes), KERNEL(fog), KERNEL(snow_field), KERNEL(snow),
-    KERNEL(frost),
+    KERNEL(normal_noise), KERNEL(impulse_noise), KERNEL(shot_noise), KERNEL(block_mask), KERNEL(copy),
+    KERNEL(channel_sums), KERNEL(contrast_table), KERNEL(lookup), KERNEL(brightness), KERNEL(saturate_colour),
+    KERNEL(filter_axis), KERNEL(disk_sums), KERNEL(streak), KERNEL(zoom), KERNEL(shuffle), KERNEL(uniform_field),
+    KERNEL(warp), KERNEL(affine), KERNEL(box_resize), KERNEL(nearest), KERNEL(jpeg_luma), KERNEL(jpeg_chroma),
+    KERNEL(jpeg_code), KERNEL(jpeg_rgb), KERNEL(plasma_middle), KERNEL(plasma_finer), KERNEL(extremes), KERNEL(fog),
+    KERNEL(snow_field), KERNEL(snow), KERNEL(frost), KERNEL(enlarge), KERNEL(normal_field), KERNEL(document),
+    KERNEL(above), KERNEL(as_bytes), KERNEL(slope), KERNEL(crest), KERNEL(join), KERNEL(mark), KERNEL(distance_start),
+    KERNEL(distance_step), KERNEL(distance_end), KERNEL(count_greys), KERNEL(equal_table), KERNEL(emboss),
+    KERNEL(wetness), KERNEL(water), KERNEL(mud), KERNEL(sine_wave), KERNEL(rings), KERNEL(checkerboard),
+    KERNEL(perlin), KERNEL(coloured_plasma), KERNEL(shine), KERNEL(caustics), KERNEL(refract), KERNEL(spectrum),
+    KERNEL(bit_reverse), KERNEL(butterflies), KERNEL(transpose), KERNEL(row_moments), KERNEL(whole_moment),
+    KERNEL(standard), KERNEL(blue_sample), KERNEL(brownish),
 };
 
 static void take(void *to, size_t n) {

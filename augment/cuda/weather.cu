@@ -54,12 +54,22 @@ extern "C" __global__ void extremes(Params p) {
     atomicMax(I32(3) + 2, brightest);
 }
 
-// b2 the clouds of i0 columns, b3 their extremes; f0 amount; a thread a pixel.
+// b2 the clouds of i0 x i0, b3 their extremes; f0 amount, f1 how many places of the clouds a pixel is; a thread a pixel.
 extern "C" __global__ void fog(Params p) {
     PLACE
     const float low = unordered(I32(3)[0]), high = unordered(I32(3)[1]), brightest = (float)I32(3)[2] / 255.f;
-    const float cloud = (F32(2)[at / p.w * p.i[0] + at % p.w] - low) * (1.f / fmaxf(high - low, 1.17549435e-38f));
-    const float scale = brightest / fmaxf(brightest + p.f[0], 1.17549435e-38f);
+    const float stretch = 1.f / fmaxf(high - low, LEAST);
+    const float scale = brightest / fmaxf(brightest + p.f[0], LEAST);
+    const int x = at % p.w, y = at / p.w, last = p.i[0] - 1;
+    const float across = (float)x * p.f[1], down = (float)y * p.f[1];
+    const int x0 = min((int)across, last), x1 = min(x0 + 1, last), y0 = min((int)down, last), y1 = min(y0 + 1, last);
+    const float *above = F32(2) + y0 * p.i[0], *below = F32(2) + y1 * p.i[0];
+    float cloud = (above[x0] - low) * stretch;
+    if (p.f[1] != 1.f) {
+        const float b = (above[x1] - low) * stretch, c = (below[x0] - low) * stretch, d = (below[x1] - low) * stretch;
+        const float fy = down - (float)y0, left = cloud + (c - cloud) * fy, right = b + (d - b) * fy;
+        cloud = left + (right - left) * (across - (float)x0);
+    }
     for (int c = 0; c < 3; c++) p.b[1][3 * at + c] = byte(((float)p.b[0][3 * at + c] + 255.f * p.f[0] * cloud) * scale);
 }
 
@@ -102,5 +112,5 @@ extern "C" __global__ void frost(Params p) {
             column += F32(6)[4 * y + l] * (float)p.b[2][3 * (I32(5)[4 * y + l] * p.i[0] + I32(3)[4 * x + k]) + c];
         ice += F32(4)[4 * x + k] * column;
     }
-    p.b[1][at] = byte(p.f[0] * (float)p.b[0][at] + p.f[1] * fminf(fmaxf(ice, 0.f), 255.f));
+    p.b[1][at] = byte(p.f[0] * (float)p.b[0][at] + p.f[1] * fminf(fmaxf(ice, 0.f), 255.f) + 0.002f);
 }

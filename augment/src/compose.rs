@@ -1,5 +1,6 @@
 //! Corruptions made of corruptions: one after another, or one drawn at random. Each part has a seed of its own.
 
+use crate::device::Plan;
 use crate::random::{Key, seed_of};
 use crate::{Corruption, Dose, Error, Severity, find, list};
 use image::RgbImage;
@@ -41,6 +42,10 @@ impl OneOf {
         Self { name: joined(&parts, "|"), parts }
     }
 
+    fn drawn(&self, dose: &Dose) -> usize {
+        Key::new(dose.seed, "one of").pick(0, self.parts.len() as u32) as usize
+    }
+
     /// Any of a named list.
     ///
     /// # Errors
@@ -68,6 +73,10 @@ impl Corruption for Chain {
         let parts = self.parts.iter().enumerate();
         parts.fold(image.clone(), |image, (i, part)| part.apply_dose(&image, &dose_of(dose, "chain", i)))
     }
+
+    fn kernels(&self, plan: &mut Plan, dose: &Dose) -> bool {
+        plan.chain(self.parts.len(), |plan, i| plan.add(&*self.parts[i], &dose_of(dose, "chain", i)))
+    }
 }
 
 impl Corruption for OneOf {
@@ -84,9 +93,15 @@ impl Corruption for OneOf {
     }
 
     fn render(&self, image: &RgbImage, dose: &Dose) -> RgbImage {
-        let drawn = Key::new(dose.seed, "one of").pick(0, self.parts.len() as u32) as usize;
+        let drawn = self.drawn(dose);
         let part = self.parts.get(drawn);
         part.map_or_else(|| image.clone(), |p| p.apply_dose(image, &dose_of(dose, "one of", drawn)))
+    }
+
+    fn kernels(&self, plan: &mut Plan, dose: &Dose) -> bool {
+        let drawn = self.drawn(dose);
+        let drawn = self.parts.get(drawn..=drawn).unwrap_or_default();
+        plan.chain(drawn.len(), |plan, _| plan.add(&*drawn[0], &dose_of(dose, "one of", self.drawn(dose))))
     }
 }
 
@@ -141,5 +156,9 @@ impl Corruption for Held {
 
     fn render(&self, image: &RgbImage, dose: &Dose) -> RgbImage {
         self.part.apply_dose(image, &Dose { severity: self.severity, ..*dose })
+    }
+
+    fn kernels(&self, plan: &mut Plan, dose: &Dose) -> bool {
+        plan.add(self.part, &Dose { severity: self.severity, ..*dose })
     }
 }

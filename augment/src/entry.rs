@@ -1,5 +1,6 @@
-//! How an entry of the table is written down: its words and one function.
+//! How an entry of the table is written down: its words and its two functions.
 
+use crate::device::Plan;
 use crate::{Corruption, Dose};
 use image::RgbImage;
 
@@ -11,6 +12,8 @@ pub(crate) struct Entry {
     pub(crate) random: bool,
     /// Called with a severity above zero and at least one pixel.
     pub(crate) render: fn(&RgbImage, &Dose) -> RgbImage,
+    /// The same as launches of kernels.
+    pub(crate) kernels: fn(&mut Plan, &Dose),
 }
 
 impl Corruption for Entry {
@@ -28,5 +31,10 @@ impl Corruption for Entry {
 
     fn render(&self, image: &RgbImage, dose: &Dose) -> RgbImage {
         (self.render)(image, dose)
+    }
+
+    fn kernels(&self, plan: &mut Plan, dose: &Dose) -> bool {
+        (self.kernels)(plan, dose);
+        true
     }
 }

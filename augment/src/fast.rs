@@ -2,17 +2,28 @@
 //! a byte of what is computed.
 
 use image::RgbImage;
+use pulp::NullaryFnOnce;
 
-/// Runs an expression compiled for AVX2 where the machine has it, and plainly elsewhere; functions that it calls must
-/// be `#[inline(always)]`. The expression is written out twice, as the compiler inlines a closure of any length only
-/// into its one caller, and what is not inlined is not compiled for the wider registers.
+/// Runs an expression compiled for AVX-512 or AVX2 where the machine has them, and plainly elsewhere; functions that it
+/// calls must be `#[inline(always)]`. The expression is written out for each, as the compiler inlines a closure of any
+/// length only into its one caller, and what is not inlined is not compiled for the wider registers.
 macro_rules! wide {
     ($work:expr) => {
-        match $crate::fast::Registers::try_new() {
-            Some(registers) => registers.vectorize(|| $work),
-            None => $work,
+        match ($crate::fast::Widest::try_new(), $crate::fast::Registers::try_new()) {
+            (Some(registers), _) => registers.vectorize(|| $work),
+            (None, Some(registers)) => registers.vectorize(|| $work),
+            (None, None) => $work,
         }
     };
+}
+
+/// [`wide`] for work that is a type with an `#[inline(always)]` call of its own: however long, it is inlined.
+pub(crate) fn widest<W: NullaryFnOnce>(work: W) -> W::Output {
+    match (Widest::try_new(), Registers::try_new()) {
+        (Some(registers), _) => registers.vectorize(work),
+        (None, Some(registers)) => registers.vectorize(work),
+        (None, None) => work.call(),
+    }
 }
 
 /// A new image of `image`'s size, each row made by `|y, source row, target row|` on any thread.
@@ -34,11 +45,14 @@ macro_rules! rows {
 pub(crate) use {rows, wide};
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use pulp::x86::V3 as Registers;
+pub(crate) use pulp::x86::{V3 as Registers, V4 as Widest};
 
 /// Nothing wider than what the compiler uses by itself.
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) struct Registers;
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use Registers as Widest;
 
 #[cfg(not(target_arch = "x86_64"))]
 impl Registers {
@@ -46,8 +60,8 @@ impl Registers {
         None
     }
 
-    pub(crate) fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
-        work()
+    pub(crate) fn vectorize<W: NullaryFnOnce>(self, work: W) -> W::Output {
+        work.call()
     }
 }
 
@@ -74,6 +88,12 @@ pub(crate) fn made<T: Copy + Default, const N: usize>(f: impl Fn(usize) -> T) ->
 #[inline(always)]
 pub(crate) fn each<S: Copy, T: Copy + Default, const N: usize>(of: [S; N], f: impl Fn(S) -> T) -> [T; N] {
     made(|i| f(of[i]))
+}
+
+/// A pixel and the first element after it: four lanes are one register, three are not.
+#[inline(always)]
+pub(crate) fn four<T: Copy + Default>(row: &[T], at: usize) -> [T; 4] {
+    row[at..].first_chunk().copied().unwrap_or_default()
 }
 
 /// A grey value as the published code stores it: clipped, then cut off (not rounded).

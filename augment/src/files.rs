@@ -62,29 +62,51 @@ pub fn open(path: &Path, limits: &Limits) -> Result<Picture, Error> {
 }
 
 impl Picture {
-    /// Writes the picture in the format that the file's name says; JPEG (quality 95) and BMP cannot hold alpha.
+    /// Writes the picture in the format that the file's name says; in JPEG at quality 95, which cannot hold alpha. The file
+    /// is whole or not there.
     ///
     /// # Errors
     /// An unknown extension, alpha where it cannot be kept, or a file that cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         let format = ImageFormat::from_path(path).map_err(|e| wrong(path, e))?;
-        let Some(alpha) = &self.alpha else { return save_rgb(&self.rgb, path, format) };
-        if format == ImageFormat::Jpeg {
+        if self.alpha.is_some() && format == ImageFormat::Jpeg {
             return Err(wrong(path, "the picture has an alpha channel, which JPEG cannot hold"));
         }
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(".part");
+        let draft = PathBuf::from(draft);
+        let written = self.write(&draft, format).map_err(|e| wrong(path, e));
+        let named = written.and_then(|()| std::fs::rename(&draft, path).map_err(|e| wrong(path, e)));
+        if named.is_err() {
+            std::fs::remove_file(&draft).ok();
+        }
+        named
+    }
+
+    fn write(&self, path: &Path, format: ImageFormat) -> image::ImageResult<()> {
+        if format == ImageFormat::Jpeg {
+            let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+            let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 95);
+            return self.rgb.write_with_encoder(encoder);
+        }
+        let Some(alpha) = &self.alpha else { return self.rgb.save_with_format(path, format) };
         let mut rgba = DynamicImage::ImageRgb8(self.rgb.clone()).to_rgba8();
         rgba.pixels_mut().zip(alpha).for_each(|(p, a)| p.0[3] = *a);
-        rgba.save_with_format(path, format).map_err(|e| wrong(path, e))
+        rgba.save_with_format(path, format)
     }
 }
 
-fn save_rgb(image: &RgbImage, path: &Path, format: ImageFormat) -> Result<(), Error> {
-    if format != ImageFormat::Jpeg {
-        return image.save_with_format(path, format).map_err(|e| wrong(path, e));
+/// The pictures below a folder, by their names, in order.
+///
+/// # Errors
+/// A folder that cannot be listed, or that has no picture in it.
+pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let (mut names, mut others) = (Vec::new(), Vec::new());
+    walk(folder, Path::new(""), &mut names, &mut others)?;
+    if names.is_empty() {
+        return Err(wrong(folder, "there is no picture in this folder"));
     }
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path).map_err(|e| wrong(path, e))?);
-    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 95);
-    image.write_with_encoder(encoder).map_err(|e| wrong(path, e))
+    Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
 /// A corruption of files.

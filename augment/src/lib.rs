@@ -10,6 +10,8 @@ use std::fmt::Debug;
 mod blur;
 mod cbar;
 mod compose;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod degrade;
 pub mod device;
 mod digital;
@@ -20,6 +22,7 @@ mod files;
 mod filter;
 mod font;
 mod mask;
+mod math;
 mod noise;
 mod random;
 mod scale;
@@ -53,6 +56,12 @@ pub trait Corruption: Debug + Sync + Send {
     /// above zero and the image has at least one pixel.
     fn render(&self, image: &RgbImage, dose: &Dose) -> RgbImage;
 
+    /// Adds the launches that do on a device what [`render`](Self::render) does; false if it has none. Called through
+    /// [`Plan::add`](device::Plan::add).
+    fn kernels(&self, _plan: &mut device::Plan, _dose: &Dose) -> bool {
+        false
+    }
+
     /// A corrupted copy of `image`, of the same size; severity 0 gives the image itself.
     fn apply(&self, image: &RgbImage, severity: Severity, seed: u64) -> RgbImage {
         self.apply_dose(image, &Dose::new(severity, seed))
@@ -82,5 +91,9 @@ impl<C: Corruption + ?Sized> Corruption for &C {
 
     fn render(&self, image: &RgbImage, dose: &Dose) -> RgbImage {
         (**self).render(image, dose)
+    }
+
+    fn kernels(&self, plan: &mut device::Plan, dose: &Dose) -> bool {
+        (**self).kernels(plan, dose)
     }
 }

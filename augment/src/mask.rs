@@ -13,6 +13,7 @@ pub(crate) const BLOCKS: Entry = Entry {
     summary: "blocks of 14x14 pixels blackened, each with probability 0.2 a level (PAPO: level 3)",
     random: true,
     render: blocks,
+    kernels: crate::device::noise::blocks,
 };
 
 /// The side of a block in pixels.

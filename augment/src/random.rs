@@ -1,7 +1,7 @@
 //! Random numbers as a function of place: (seed, purpose, row, column) gives the same bits whatever was drawn
-//! before, on any thread and on a GPU. `cuda/random.cuh` says the same in C; the tests hold the two together.
+//! before, on any thread and on a GPU. `cuda/common.cuh` says the same in C; the tests hold the two together.
 
-use std::f32::consts::FRAC_PI_2;
+use crate::math::{ln, turn};
 
 /// A field of random numbers over rows and columns, for one purpose under one seed.
 #[derive(Debug, Clone, Copy)]
@@ -101,56 +101,9 @@ impl Row {
     }
 }
 
-/// ln of a normal positive number, to 2 ulp and with no branch (Cephes' polynomial), so that loops over it
-/// vectorise and the GPU's version gives the same bits.
-#[inline(always)]
-fn ln(x: f32) -> f32 {
-    let bits = x.to_bits().wrapping_sub(0x3f35_04f3);
-    let e = (bits as i32 >> 23) as f32;
-    let m = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3)) - 1.;
-    let z = m * m;
-    let mut p = 7.037_683_6e-2;
-    for c in [
-        -1.151_461e-1,
-        1.167_699_87e-1,
-        -1.242_014_1e-1,
-        1.424_932_3e-1,
-        -1.666_805_7e-1,
-        2.000_071_4e-1,
-        -2.499_999_4e-1,
-        3.333_333e-1,
-    ] {
-        p = p * m + c;
-    }
-    m + (m * z * p - 0.5 * z) + e * std::f32::consts::LN_2
-}
-
-/// Sine and cosine of `t` turns, `t` in [0, 1).
-#[inline(always)]
-fn turn(t: f32) -> (f32, f32) {
-    let q = (t * 4. + 0.5) as i32;
-    let r = (t * 4. - q as f32) * FRAC_PI_2;
-    let z = r * r;
-    let s = r + r * z * (-1.666_665_5e-1 + z * (8.332_161e-3 - z * 1.951_529_6e-4));
-    let c = 1. - 0.5 * z + z * z * (4.166_664_6e-2 + z * (-1.388_731_6e-3 + z * 2.443_315_7e-5));
-    let (s, c) = if q & 1 == 1 { (c, s) } else { (s, c) };
-    (if q & 2 == 2 { -s } else { s }, if (q + 1) & 2 == 2 { -c } else { c })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn elementary_functions_are_right() {
-        for i in 1..100_000 {
-            let x = i as f32 / 100_000.;
-            assert!((ln(x) - x.ln()).abs() <= 3e-7 * (1. + x.ln().abs()), "ln {x}: {} {}", ln(x), x.ln());
-            let (s, c) = turn(x);
-            let (t, u) = (f64::from(x) * std::f64::consts::TAU).sin_cos();
-            assert!((f64::from(s) - t).abs() < 5e-7 && (f64::from(c) - u).abs() < 5e-7, "turn {x}");
-        }
-    }
 
     #[test]
     fn normals_have_the_moments_of_the_normal() {

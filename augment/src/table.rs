@@ -23,6 +23,10 @@ pub const CORRUPTIONS: &[&dyn Corruption] = &[
     &blur::GAUSSIAN,
     &weather::SPATTER,
     &digital::SATURATE,
+    &blur::ZOOM_HENDRYCKS,
+    &weather::FOG_HENDRYCKS,
+    &digital::ELASTIC_HENDRYCKS,
+    &digital::PIXELATE_HENDRYCKS,
     &mask::BLOCKS,
     &degrade::NOISE,
     &degrade::BLUR,
@@ -70,6 +74,21 @@ pub const LISTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("extra", &["speckle_noise", "gaussian_blur", "spatter", "saturate"]),
+    (
+        "c-bar",
+        &[
+            "blue_noise_sample",
+            "brownish_noise",
+            "caustic_refraction",
+            "checkerboard_cutout",
+            "cocentric_sine_waves",
+            "inverse_sparkles",
+            "perlin_noise",
+            "plasma_noise",
+            "single_frequency_greyscale",
+            "sparkles",
+        ],
+    ),
     (
         "roma-seen",
         &[

@@ -66,3 +66,21 @@ fn pixels_are_theirs() {
 fn jpeg_is_pillows() {
     compare("jpeg_compression", 0., 0);
 }
+
+/// Oracle: `tests/golden/augment/make_hendrycks.py`.
+#[test]
+fn variants_are_imagenet_cs_own() {
+    let (theirs, image) = (open("exact-hendrycks.png"), open("image-224.png"));
+    let mut rows = theirs.rows();
+    for (name, most) in [("zoom_blur_hendrycks", 1), ("pixelate_hendrycks", 0)] {
+        for severity in Severity::LEVELS {
+            let ours = find(name).unwrap().apply(&image, severity, 1);
+            let pairs = ours.pixels().step_by(49).zip(rows.next().unwrap());
+            let apart = |(a, b): (&image::Rgb<u8>, &image::Rgb<u8>)| {
+                (0..3).map(|c| a.0[c].abs_diff(b.0[c])).max().unwrap()
+            };
+            assert!(pairs.map(apart).all(|d| d <= most), "{name} {severity:?}");
+        }
+    }
+    assert!(rows.next().is_none());
+}

@@ -88,16 +88,26 @@ fn numbers(row: &Value, key: &str) -> Vec<f64> {
 
 #[test]
 fn draws_are_distributed_as_theirs() {
+    compare("random.json", "image-0.png");
+}
+
+/// Oracle: `tests/golden/augment/make_hendrycks.py`.
+#[test]
+fn draws_of_variants_are_distributed_as_imagenet_cs() {
+    compare("hendrycks.json", "image-224.png");
+}
+
+fn compare(golden: &str, clean: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/augment");
-    let golden: Value = serde_json::from_slice(&std::fs::read(folder.join("random.json")).unwrap()).unwrap();
-    let clean = image::open(folder.join("image-0.png")).unwrap().to_rgb8();
+    let golden: Value = serde_json::from_slice(&std::fs::read(folder.join(golden)).unwrap()).unwrap();
+    let clean = image::open(folder.join(clean)).unwrap().to_rgb8();
     let draws = golden["draws"].as_u64().unwrap();
     let mut wrong = Vec::new();
     let mut compared = 0;
     for (row, theirs) in golden["table"].as_object().unwrap() {
         let (name, level) = row.split_once(' ').unwrap();
         let severity = Severity::level(level.parse().unwrap()).unwrap();
-        let Ok(corruption) = find(name) else { continue };
+        let corruption = find(name).unwrap();
         let ours: Vec<Vec<f64>> =
             (0..draws).map(|seed| measures(&corruption.apply(&clean, severity, seed), &clean)).collect();
         for (i, (mean_of, sd)) in numbers(theirs, "mean").into_iter().zip(numbers(theirs, "sd")).enumerate() {

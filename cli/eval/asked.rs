@@ -112,7 +112,7 @@ impl Args {
     /// Part (from 0) and number of parts.
     fn shard(&self) -> Outcome<(usize, usize)> {
         let Some(text) = &self.shard else { return Ok((0, 1)) };
-        let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse::<usize>().ok()?, n.parse().ok()?)));
         match parts {
             Some((i, n)) if 1 <= i && i <= n => Ok((i - 1, n)),
             _ => Err(Failure::differs("command line", "--shard", "I/N with I from 1 to N", text)),

@@ -116,14 +116,15 @@ impl Work<'_> {
                 format!("stopped as asked; {} records are in {}", records.records.len(), out.display());
             return Err(Failure::work(message).help("the same command goes on"));
         }
-        let summary = Summary::of(&records.sorted(), &Bootstrap::default());
+        let records = records.sorted();
+        let summary = Summary::of(&records, &Bootstrap::default());
         let summary = match &self.args.asked.baseline_summary {
             Some(file) => against(summary, file)?,
             None => summary,
         };
         write_json(&out.join("summary.json"), &summary)?;
         let plan = self.asked.plan();
-        let others = elsewhere(plan.task, plan.split, &records.records)?;
+        let others = elsewhere(plan.task, plan.split, &records)?;
         if !others.is_empty() {
             write_json(&out.join("extractors.json"), &others)?;
         }

@@ -127,13 +127,22 @@ fn tower(shape: &Shape) -> PerRow {
     }
 }
 
+fn turns(recipe: &Recipe) -> usize {
+    recipe.rollout.turns.as_ref().map_or(1, |turns| turns.max)
+}
+
+/// Tokens of an answer at most: its turns, and what it hears between them, an image like a prompt's each.
+fn longest(recipe: &Recipe, shape: &Shape) -> usize {
+    turns(recipe) * recipe.rollout.max_tokens + (turns(recipe) - 1) * shape.prompt_tokens()
+}
+
 /// All prompts of the step in one pass, then the answers at their longest.
 fn rollout(recipe: &Recipe, shape: &Shape, layout: &Layout) -> f64 {
     let prompts = recipe.rollout.prompts.div_ceil(layout.devices) as f64;
     let answers = prompts * recipe.rollout.group as f64;
     let (rows, patches) = (prompts * shape.prompt_tokens() as f64, prompts * shape.patches as f64);
     let (text, tower) = (text(shape), tower(shape));
-    let caches = (rows + answers * recipe.rollout.max_tokens as f64) * text.layers * text.keys_values;
+    let caches = (rows + answers * longest(recipe, shape) as f64) * text.layers * text.keys_values;
     let pass = (rows * text.working).max(patches * tower.working);
     let logits = answers * shape.config.text.vocab_size as f64;
     (caches + pass) * layout.number + logits * 4.0
@@ -142,10 +151,11 @@ fn rollout(recipe: &Recipe, shape: &Shape, layout: &Layout) -> f64 {
 /// One pack with its views, forward and backward.
 fn update(recipe: &Recipe, shape: &Shape, layout: &Layout) -> f64 {
     let prompts = recipe.rollout.prompts.div_ceil(layout.devices * recipe.optim.updates) as f64;
-    let group = (shape.prompt_tokens() + recipe.rollout.group * recipe.rollout.max_tokens) as f64;
-    let least = (shape.prompt_tokens() + recipe.rollout.max_tokens) as f64;
+    let group = (shape.prompt_tokens() + recipe.rollout.group * longest(recipe, shape)) as f64;
+    let least = (shape.prompt_tokens() + longest(recipe, shape)) as f64;
     let tokens = (prompts * group).min(recipe.optim.token_budget as f64).max(least);
-    let patches = (tokens / group).max(1.0) * shape.patches as f64;
+    let looks = (1 + recipe.rollout.group * (turns(recipe) - 1)) as f64;
+    let patches = (tokens / group).max(1.0) * looks * shape.patches as f64;
     let kept = |rows: f64, per: PerRow| {
         let each = per.inputs + if recipe.model.checkpointing { 0.0 } else { per.saved };
         rows * (per.layers * each + per.working + if recipe.model.checkpointing { per.saved } else { 0.0 })

@@ -1,13 +1,12 @@
 //! The sizes of a model and of its prompts, from config.json, the image settings and the first samples.
 
-use std::path::Path;
 use std::str::FromStr;
 
 use foveate_datasets::{OpenOptions, Split, open};
-use foveate_trainer::recipe::{PartName, Recipe};
+use foveate_trainer::recipe::{ModelRecipe, PartName, Recipe};
 use foveate_vision::config::Config;
 use foveate_vision::images::ImageProcessor;
-use foveate_vision::tiny::{self, TinySpec};
+use foveate_vision::tiny;
 
 use crate::failure::{Failure, Outcome};
 
@@ -55,7 +54,7 @@ pub struct Shape {
 impl Shape {
     /// Reads what there is without weights.
     pub fn read(recipe: &Recipe, asked: &Asked) -> Outcome<Self> {
-        let (config, processor) = model(&recipe.model.path)?;
+        let (config, processor) = model(&recipe.model)?;
         let images = match asked.image {
             Some(sides) => vec![sides],
             None => first_images(recipe, &processor)?,
@@ -107,11 +106,10 @@ fn millions(count: usize) -> String {
     if millions < 1000.0 { format!("{millions:.2} M") } else { format!("{:.2} B", millions / 1e3) }
 }
 
-fn model(path: &Path) -> Outcome<(Config, ImageProcessor)> {
-    if path != Path::new("tiny") {
-        return Ok((Config::from_dir(path)?, ImageProcessor::from_dir(path)?));
-    }
-    let spec = TinySpec::quickstart();
+fn model(model: &ModelRecipe) -> Outcome<(Config, ImageProcessor)> {
+    let Some(spec) = model.tiny() else {
+        return Ok((Config::from_dir(&model.path)?, ImageProcessor::from_dir(&model.path)?));
+    };
     let config = spec.config()?;
     let processor = ImageProcessor {
         patch_size: spec.patch_size,

@@ -45,12 +45,33 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// The caller asked for an end; the work can be taken up again.
+    #[error("stopped after {rows} rows; the same command goes on from there")]
+    Stopped {
+        /// Rows worked off, in this run or before.
+        rows: u64,
+    },
     /// A name that no table has, an option that does not fit, an index outside the split.
     #[error("{0}")]
     Invalid(String),
 }
 
 impl Error {
+    /// Whether the user's input is at fault, and not the machine or the wish to stop.
+    pub fn is_input(&self) -> bool {
+        use std::io::ErrorKind::{
+            FileTooLarge, Interrupted, OutOfMemory, QuotaExceeded, StorageFull, WriteZero,
+        };
+        match self {
+            Self::Stopped { .. } => false,
+            Self::Io { source, .. } => {
+                let machine = [FileTooLarge, Interrupted, OutOfMemory, QuotaExceeded, StorageFull, WriteZero];
+                !machine.contains(&source.kind())
+            }
+            _ => true,
+        }
+    }
+
     /// An [`Error::Io`] at `path`, for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();

@@ -1,6 +1,7 @@
 //! One question with its images and its answer.
 
 use crate::ImageRef;
+use crate::grade::choice::letter;
 use serde_json::{Map, Value};
 
 /// One question. Images stay encoded until they are needed.
@@ -21,6 +22,16 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// The user's turn: the question, and under it its options with their letters where it has any.
+    pub fn prompt(&self) -> String {
+        if self.choices.is_empty() {
+            return self.problem.clone();
+        }
+        let option = |(i, text): (usize, &String)| format!("({}) {text}", letter(i));
+        let options: Vec<_> = self.choices.iter().enumerate().map(option).collect();
+        format!("{}\n{}\nAnswer with the letter of the right option.", self.problem, options.join("\n"))
+    }
+
     /// What to call this sample in a message: its id and its first image.
     pub fn place(&self) -> String {
         match self.images.first() {

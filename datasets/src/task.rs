@@ -116,6 +116,7 @@ pub const TASKS: &[TaskEntry] = &[
     tasks::QUALITY,
     tasks::PRIOR,
     tasks::EASY_VQA,
+    tasks::DATA,
     tasks::VSTAR,
     tasks::MME_REALWORLD,
     tasks::MME_REALWORLD_CN,

@@ -4,8 +4,11 @@
 mod support;
 
 use foveate_datasets::prep::export::{Layout, export, samples};
+use foveate_datasets::prep::stats::stats;
+use foveate_datasets::prep::{Hooks, Measure, import};
 use foveate_datasets::{Sample, Split};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::path::Path;
 use support::{essence, golden, image_bytes, options, rejects, run};
 
@@ -32,7 +35,7 @@ fn imported(name: &str, out: &Path) -> Vec<Sample> {
     let report = run(&options);
     assert!(rejects(out).is_empty(), "{name}: {:?}", rejects(out));
     assert_eq!(report.rows_in, report.rows_out, "{name}");
-    samples(out).unwrap()
+    samples(out, Split::Train).unwrap()
 }
 
 #[test]
@@ -68,13 +71,13 @@ fn import_export_import_is_identical() {
         let dir = tempfile::tempdir().unwrap();
         let at = |part: &str| dir.path().join(part);
         let first: Vec<_> = imported(name, &at("one")).iter().map(essence).collect();
-        export(&at("one"), Layout::Jsonl, &at("jsonl")).unwrap();
-        export(&at("one"), Layout::WebDataset(2), &at("shards")).unwrap();
+        export(&at("one"), Split::Train, Layout::Jsonl, &at("jsonl")).unwrap();
+        export(&at("one"), Split::Train, Layout::WebDataset(2), &at("shards")).unwrap();
         for source in ["one/data.parquet", "jsonl", "shards"] {
             let out = at(&format!("again-{}", source.replace('/', "-")));
             let report = run(&options(&at(source), "auto", &out));
             assert_eq!(report.format, "foveate", "{name} by {source}");
-            let again: Vec<_> = samples(&out).unwrap().iter().map(essence).collect();
+            let again: Vec<_> = samples(&out, Split::Train).unwrap().iter().map(essence).collect();
             assert_eq!(again, first, "{name} by {source}");
         }
         let again = std::fs::read(at("again-one-data.parquet").join("data.parquet")).unwrap();
@@ -104,7 +107,7 @@ fn shards_part_the_rows_and_their_union_is_all() {
         options.shard = (i, 2);
         let report = run(&options);
         assert_eq!((report.rows_in, report.rows_out), (3, 2 - i));
-        all.extend(samples(dir.path()).unwrap().iter().map(|s| s.id.clone()));
+        all.extend(samples(dir.path(), Split::Train).unwrap().iter().map(|s| s.id.clone()));
     }
     all.sort();
     assert_eq!(all, ["q-0", "q-1", "q-2"]);
@@ -123,12 +126,116 @@ fn filters_reject_by_name_and_count() {
 }
 
 #[test]
+fn geometry3k_is_asked_without_its_options() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = imported("geometry3k.parquet", dir.path());
+    assert_eq!(rows[0].meta["options"], serde_json::json!(["1", "2", "3", "4"]));
+    assert_eq!((&rows[0].meta["ground_truth"], rows[0].prompt().as_str()), (&"C".into(), "<image>Find x."));
+    // Where the answer is given as a letter, it is the option's text all the same.
+    let lines = r#"{"id": "x", "problem": "?", "answer": "B", "choices": ["7", "8"], "ground_truth": "B"}"#;
+    std::fs::write(dir.path().join("rows.jsonl"), lines).unwrap();
+    let out = dir.path().join("letters");
+    assert_eq!(run(&options(&dir.path().join("rows.jsonl"), "auto", &out)).format, "geometry3k");
+    assert_eq!(samples(&out, Split::Train).unwrap()[0].answer, "8");
+}
+
+/// One token a character and one a pixel.
+struct Letters;
+
+impl Measure for Letters {
+    fn prompt(&self, sample: &Sample) -> foveate_datasets::Result<usize> {
+        Ok(sample.prompt().chars().count())
+    }
+
+    fn image(&self, width: u32, height: u32) -> foveate_datasets::Result<usize> {
+        Ok((width * height) as usize)
+    }
+}
+
+#[test]
+fn tokens_are_counted_by_whom_the_caller_brings() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&golden().join("easyr1.jsonl"), "auto", dir.path());
+    options.filter.max_tokens = Some(30);
+    let error = import(&options, Hooks::default()).unwrap_err().to_string();
+    assert!(error.contains("tokenizer"), "{error}");
+    let hooks = Hooks { measure: Some(&Letters), ..Hooks::default() };
+    let report = import(&options, hooks).unwrap();
+    assert_eq!((report.rows_out, report.rejected["filtered"]), (2, 1));
+    assert!(rejects(dir.path())[0].reason.contains("tokens 47 is above 30"), "{:?}", rejects(dir.path()));
+    let found = stats(&options.spec, hooks).unwrap();
+    assert_eq!((found.prompt_tokens.quantile(0.), found.prompt_tokens.quantile(1.)), (18, 47));
+    assert_eq!((found.image_tokens.quantile(0.), found.image_tokens.quantile(1.)), (16 * 12, 20 * 20));
+    assert_eq!((found.rows, found.broken, found.distinct_answers), (3, 0, 3));
+}
+
+#[test]
+fn a_question_in_another_language_is_filtered() {
+    let dir = tempfile::tempdir().unwrap();
+    let texts = [
+        "What colour is the shirt of the man who is standing next to the door of the house?",
+        "图片中左边的男人穿着什么颜色的衣服？",
+        "x + 1 = ?",
+    ];
+    let row =
+        |(i, text): (usize, &&str)| serde_json::json!({"id": i, "problem": text, "answer": "1"}).to_string();
+    let lines: Vec<_> = texts.iter().enumerate().map(row).collect();
+    std::fs::write(dir.path().join("rows.jsonl"), lines.join("\n")).unwrap();
+    let mut options = options(&dir.path().join("rows.jsonl"), "auto", &dir.path().join("out"));
+    options.filter.languages = vec!["en".into()];
+    let report = run(&options);
+    assert_eq!((report.rows_out, report.rejected["filtered"]), (2, 1));
+    let rejects = rejects(&options.out);
+    assert!(rejects[0].row == 1 && rejects[0].reason.contains("Mandarin"), "{rejects:?}");
+}
+
+#[test]
+fn what_a_transform_adds_is_counted_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&golden().join("easyr1.jsonl"), "auto", dir.path());
+    options.hooks = vec!["twice".into()];
+    let twice = |sample: Sample| {
+        let copy = Sample { id: format!("{}~", sample.id), ..sample.clone() };
+        Ok(vec![sample, copy])
+    };
+    let report = import(&options, Hooks { transform: Some(&twice), ..Hooks::default() }).unwrap();
+    assert_eq!((report.rows_in, report.rows_made, report.rows_out), (3, 3, 6));
+    let ids: Vec<_> = samples(dir.path(), Split::Train).unwrap().into_iter().map(|s| s.id).collect();
+    assert_eq!(ids, ["q-0", "q-0~", "q-1", "q-1~", "q-2", "q-2~"]);
+    options.hooks.clear();
+    let error = import(&options, Hooks::default()).unwrap_err().to_string();
+    assert!(error.contains("other options"), "{error}");
+}
+
+#[test]
+fn validation_is_chosen_by_image_and_shares_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: Vec<_> = (0..400)
+        .map(|i| {
+            let name = format!("{}.png", i % 100);
+            let pixel = image::Rgb([(i % 100) as u8, 0, 0]);
+            image::RgbImage::from_pixel(1, 1, pixel).save(dir.path().join(&name)).unwrap();
+            serde_json::json!({"id": i, "problem": format!("<image>{i}?"), "answer": "1", "images": [name]})
+                .to_string()
+        })
+        .collect();
+    std::fs::write(dir.path().join("rows.jsonl"), rows.join("\n")).unwrap();
+    let mut options = options(&dir.path().join("rows.jsonl"), "auto", &dir.path().join("out"));
+    options.validation = 0.25;
+    let report = run(&options);
+    assert!((48..152).contains(&report.rows_validation), "{report:?}");
+    let bytes = |split| samples(&options.out, split).unwrap().iter().map(image_bytes).collect::<HashSet<_>>();
+    assert!(bytes(Split::Train).is_disjoint(&bytes(Split::Test)));
+    assert_eq!(bytes(Split::Train).len() + bytes(Split::Test).len(), 100);
+}
+
+#[test]
 fn a_large_image_is_scaled_to_the_budget() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(&golden().join("easyr1.parquet"), "auto", dir.path());
     options.shrink_to = Some(200);
     run(&options);
-    let rows = samples(dir.path()).unwrap();
+    let rows = samples(dir.path(), Split::Train).unwrap();
     assert_eq!(rows[1].images[0].dimensions().unwrap(), (14, 14));
     assert_eq!(rows[1].meta["resized_from_0"], serde_json::json!([20, 20]));
     assert_eq!(rows[0].images[0].dimensions().unwrap(), (16, 12));
@@ -136,11 +243,13 @@ fn a_large_image_is_scaled_to_the_budget() {
 
 #[test]
 fn an_import_is_a_task_and_so_is_a_foreign_file() {
-    use foveate_datasets::{DataOptions, Outcome, open_data};
+    use foveate_datasets::{DataOptions, OpenOptions, Outcome, open, open_data};
     let dir = tempfile::tempdir().unwrap();
     imported("easyr1.parquet", dir.path());
     let folder = dir.path().to_str().unwrap().to_owned();
     let foreign = golden().join("easyr1.parquet").to_str().unwrap().to_owned();
+    let named = OpenOptions { data: Some(dir.path().into()), ..OpenOptions::default() };
+    assert_eq!(open("data", &named).unwrap().len(Split::Train), 3);
     for source in [folder, foreign] {
         let task = open_data(&DataOptions { train: Some(source), ..DataOptions::default() }).unwrap();
         assert_eq!((task.len(Split::Train), task.len(Split::Test)), (3, 0));

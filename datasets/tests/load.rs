@@ -83,3 +83,15 @@ fn a_panic_is_one_lost_item() {
     let loader = Prefetch::new(0..5u64, 2, |i| if i == 2 { panic!("on purpose") } else { i });
     assert_eq!(loader.collect::<Vec<_>>(), [Ok(0), Ok(1), Err(Lost(2)), Ok(3), Ok(4)]);
 }
+
+#[test]
+fn a_pool_of_one_thread_feeds_itself() {
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let all: Vec<_> = pool.install(|| Prefetch::new(0..20u64, 3, |i| i + 1).collect());
+        send.send(all).unwrap();
+    });
+    let all = receive.recv_timeout(std::time::Duration::from_secs(60)).expect("the loader waits for itself");
+    assert_eq!(all, (1..=20).map(Ok).collect::<Vec<_>>());
+}

@@ -4,9 +4,14 @@
 
 mod support;
 
+use foveate_datasets::Split;
 use foveate_datasets::prep::export::samples;
 use foveate_datasets::prep::validate::validate;
-use foveate_datasets::prep::{Kind, Reject};
+use foveate_datasets::prep::{Hooks, Kind, Reject};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, ParquetMetaDataBuilder, ParquetMetaDataReader, ParquetMetaDataWriter,
+    RowGroupMetaData,
+};
 use serde_json::json;
 use std::fs;
 use std::io::Write;
@@ -16,7 +21,7 @@ use support::{golden, options, rejects, run};
 /// Imports `source` and returns the ids that came through and the rejects.
 fn sort_out(source: &Path, out: &Path) -> (Vec<String>, Vec<Reject>) {
     run(&options(source, "auto", out));
-    (samples(out).unwrap().into_iter().map(|s| s.id).collect(), rejects(out))
+    (samples(out, Split::Train).unwrap().into_iter().map(|s| s.id).collect(), rejects(out))
 }
 
 /// Imports lines of JSON that lie beside the golden images.
@@ -215,6 +220,44 @@ fn a_corrupted_page_costs_its_row_group_only() {
     assert!(rejects[0].reason.contains("row group 2"), "{rejects:?}");
 }
 
+/// `groups.parquet` with the third row group's claims changed in the footer.
+fn claiming(dir: &Path, change: impl Fn(RowGroupMetaData) -> RowGroupMetaData) -> PathBuf {
+    copy_groups(dir, |bytes| {
+        let whole = bytes::Bytes::from(bytes.clone());
+        let meta = ParquetMetaDataReader::new().parse_and_finish(&whole).unwrap();
+        let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+        bytes.truncate(bytes.len() - 8 - footer);
+        let groups = meta.row_groups().iter().enumerate();
+        let groups = groups.map(|(i, g)| if i == 2 { change(g.clone()) } else { g.clone() }).collect();
+        let meta = ParquetMetaDataBuilder::new(meta.file_metadata().clone()).set_row_groups(groups).build();
+        let mut written = Vec::new();
+        ParquetMetaDataWriter::new(&mut written, &meta).finish().unwrap();
+        bytes.extend(written);
+    })
+}
+
+#[test]
+fn a_row_group_that_claims_five_gigabytes_is_rejected_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let five = 5 << 30;
+    let unpacked = |group: RowGroupMetaData| group.into_builder().set_total_byte_size(five).build().unwrap();
+    let stored = |group: RowGroupMetaData| {
+        let claim = |column: &ColumnChunkMetaData| {
+            column.clone().into_builder().set_total_compressed_size(five).build().unwrap()
+        };
+        let columns = group.columns().iter().map(claim).collect();
+        group.into_builder().set_column_metadata(columns).build().unwrap()
+    };
+    let sorted = |path: PathBuf, k| sort_out(&path, &dir.path().join(format!("out-{k}")));
+    let first = sorted(claiming(dir.path(), unpacked), 0);
+    let second = sorted(claiming(dir.path(), stored), 1);
+    for ((ids, rejects), word) in [(first, "claims 5368709120 bytes"), (second, "the file has")] {
+        assert_eq!(ids, ["p-0", "p-1", "p-2", "p-3", "p-6", "p-7"]);
+        assert_eq!((rejects.len(), rejects[0].row, rejects[0].rows), (1, 4, 2), "{rejects:?}");
+        assert!(rejects[0].reason.contains(word), "{rejects:?}");
+    }
+}
+
 #[test]
 fn invalid_utf8_in_parquet_costs_its_row_only() {
     let dir = tempfile::tempdir().unwrap();
@@ -270,7 +313,8 @@ fn validate_says_the_same_and_writes_nothing() {
     fs::write(dir.path().join("rows.jsonl"), rows.join(&b'\n')).unwrap();
     let options = options(&dir.path().join("rows.jsonl"), "auto", dir.path());
     let mut found = Vec::new();
-    let summary = validate(&options.spec, &options.filter, |reject| found.push(reject)).unwrap();
+    let summary =
+        validate(&options.spec, &options.filter, Hooks::default(), |reject| found.push(reject)).unwrap();
     assert_eq!((summary.rows, summary.bad), (3, 2));
     assert_eq!(
         found.iter().map(|r| (r.row, r.kind)).collect::<Vec<_>>(),

@@ -3,11 +3,12 @@
 
 mod support;
 
-use foveate_datasets::prep::{Hooks, import};
+use foveate_datasets::prep::{Hooks, Progress, import};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::{golden, options, run};
 
@@ -35,7 +36,7 @@ fn child() {
     let mut options = options(&folder.join("rows.jsonl"), "auto", &folder.join("killed"));
     options.validation = 0.1;
     // A breath after every chunk, so that the parent can hit any of them.
-    let slow = |_: u64| std::thread::sleep(Duration::from_millis(15));
+    let slow = |_: Progress| std::thread::sleep(Duration::from_millis(15));
     import(&options, Hooks { progress: Some(&slow), ..Hooks::default() }).unwrap();
 }
 
@@ -83,6 +84,34 @@ fn killed_and_run_again_is_never_killed() {
         names
     };
     assert_eq!(files("whole"), files("killed"));
+}
+
+/// Asked to stop, it ends after a chunk; a part that is not what it was is made again.
+#[test]
+fn stopped_and_taken_up_again_is_never_stopped_even_with_a_damaged_part() {
+    let dir = tempfile::tempdir().unwrap();
+    write_rows(&dir.path().join("rows.jsonl"));
+    fs::copy(golden().join("images/a.png"), dir.path().join("a.png")).unwrap();
+    let at = |out: &str| options(&dir.path().join("rows.jsonl"), "auto", &dir.path().join(out));
+    run(&at("whole"));
+    let stop = AtomicBool::new(false);
+    let after_three = |progress: Progress| stop.store(progress.rows >= 3000, Ordering::Relaxed);
+    let hooks = Hooks { progress: Some(&after_three), stop: Some(&stop), ..Hooks::default() };
+    let error = import(&at("stopped"), hooks).unwrap_err();
+    assert!(matches!(error, foveate_datasets::Error::Stopped { rows: 3072 }) && !error.is_input(), "{error}");
+    let parts = dir.path().join("stopped/.parts");
+    let part = parts.join("000001.data.parquet");
+    let mut bytes = fs::read(&part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    fs::write(parts.join("000002.json"), "").unwrap();
+    run(&at("stopped"));
+    for name in ["data.parquet", "rejects.jsonl", "import.json"] {
+        let read = |run: &str| fs::read(dir.path().join(run).join(name)).unwrap();
+        assert!(read("whole") == read("stopped"), "{name} differs");
+    }
+    assert!(!parts.exists());
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn a_clean_picture_is_decoded_once_for_all_its_kinds_and_questions() {
     RgbImage::new(60, 40).write_to(&mut png, image::ImageFormat::Png).unwrap();
     let writing = pipe.clone();
     std::thread::spawn(move || {
-        let mut open = |bytes: &[u8]| std::fs::File::create(&writing).unwrap().write_all(bytes).unwrap();
+        let open = |bytes: &[u8]| std::fs::File::create(&writing).unwrap().write_all(bytes).unwrap();
         open(png.get_ref());
         open(b"a second reader finds no picture");
     });

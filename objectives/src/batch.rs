@@ -5,6 +5,7 @@
 
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -22,14 +23,34 @@ pub enum Signal {
     OldView(String),
     /// Entropy of the whole next-token distribution given the view of this name.
     ViewEntropy(String),
+    /// `KL(policy ‖ reference)` summed over the vocabulary, with the policy's gradient.
+    ReferenceDivergence,
+    /// `KL(clean ‖ view)` summed over the vocabulary, with the gradient of the branch.
+    ViewDivergence(String, Branch),
+}
+
+/// Which side of a comparison of a clean image with a view carries the gradient.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Branch {
+    /// The policy that sees the clean image.
+    #[default]
+    Clean,
+    /// The policy that sees the view.
+    View,
+    /// Both.
+    Both,
 }
 
 impl Signal {
     /// The view it is about, if any.
     pub fn view(&self) -> Option<&str> {
         match self {
-            Self::Reference | Self::Entropy => None,
-            Self::View(name) | Self::OldView(name) | Self::ViewEntropy(name) => Some(name),
+            Self::Reference | Self::Entropy | Self::ReferenceDivergence => None,
+            Self::View(name)
+            | Self::OldView(name)
+            | Self::ViewEntropy(name)
+            | Self::ViewDivergence(name, _) => Some(name),
         }
     }
 }
@@ -42,6 +63,8 @@ impl fmt::Display for Signal {
             Self::View(name) => write!(f, "view({name})"),
             Self::OldView(name) => write!(f, "old_view({name})"),
             Self::ViewEntropy(name) => write!(f, "view_entropy({name})"),
+            Self::ReferenceDivergence => f.write_str("reference_divergence"),
+            Self::ViewDivergence(name, branch) => write!(f, "view_divergence({name}, {branch:?})"),
         }
     }
 }

@@ -6,12 +6,15 @@
 //! - k3 through `p`, `q` constant: that of `KL(q ‖ p)`, the other way round,
 //! - k3 through `q`, `p` constant: that of `KL(p ‖ q)`.
 //!
+//! [`Kl`] is an estimator or the exact sum over the vocabulary, which the trainer computes.
+//!
 //! `tests/estimators.rs` shows each by enumeration. Source: Schulman, "Approximating KL Divergence"
 //! (2020); names as in verl's `kl_penalty`.
 
 use crate::Result;
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How `KL(p ‖ q)` is estimated at each token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +31,7 @@ pub enum Estimator {
     /// `exp(lq - lp) - (lq - lp) - 1`, as TRL computes it.
     #[serde(rename = "k3")]
     K3,
-    /// The value of k3 with the gradient of k2.
+    /// The value of k3 with the gradient of k2 in `p` and its own in `q`: that of `KL(p ‖ q)` in both.
     #[serde(rename = "k3+")]
     K3Plus,
 }
@@ -52,13 +55,36 @@ impl Estimator {
             Self::K2 => (gap_n.sqr()? * 0.5)?,
             Self::K3 => k3(&gap_n, clamp)?,
             Self::K3Plus => {
-                let k2_n = (gap_n.sqr()? * 0.5)?;
-                let value_n = k3(&gap_n, clamp)?.detach();
+                let k2_n = ((p_n - q_n.detach())?.sqr()? * 0.5)?;
+                let value_n = k3(&(p_n.detach() - q_n)?, clamp)?;
                 ((&k2_n - k2_n.detach())? + value_n)?
             }
         })
     }
 }
+
+/// Where a term's KL comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kl {
+    /// Estimated from the log-probabilities of the sampled tokens.
+    Sampled(Estimator),
+    /// Summed over the vocabulary.
+    Full,
+}
+
+impl<'de> Deserialize<'de> for Kl {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        let word = String::deserialize(from)?;
+        if word == "full" {
+            return Ok(Self::Full);
+        }
+        let sampled = Estimator::deserialize(serde::de::value::StrDeserializer::<D::Error>::new(&word));
+        sampled.map(Self::Sampled).map_err(|e| D::Error::custom(format!("{e}, or `full`")))
+    }
+}
+
+/// The most that a clamped k3 comes to; a token there has no gradient.
+pub const CEILING: f64 = 10.0;
 
 fn k3(gap_n: &Tensor, clamp: bool) -> Result<Tensor> {
     let mut r_n = gap_n.neg()?;
@@ -66,5 +92,5 @@ fn k3(gap_n: &Tensor, clamp: bool) -> Result<Tensor> {
         r_n = r_n.clamp(-20.0, 20.0)?;
     }
     let value_n = ((r_n.exp()? - &r_n)? - 1.0)?;
-    Ok(if clamp { value_n.clamp(-10.0, 10.0)? } else { value_n })
+    Ok(if clamp { value_n.clamp(-CEILING, CEILING)? } else { value_n })
 }

@@ -4,147 +4,15 @@ use crate::advantage::ADVANTAGES;
 use crate::group_weight::GROUP_WEIGHTS;
 use crate::ratio::RATIOS;
 use crate::reduction::{REDUCTIONS, reduce};
+use crate::spread::Spread;
 use crate::surrogate::{Move, SURROGATES};
 use crate::terms::TERMS;
 use crate::{
-    Advantage, Batch, Diagnostics, Error, GroupWeight, Named, Outcome, Ratio, Reduction, Result, Scope,
-    Signal, Surrogate, Term, Totals,
+    Advantage, Anneal, Batch, Diagnostics, GroupWeight, ObjectiveSpec, Outcome, Place, Ratio, Reduction,
+    Result, Scope, Signal, Surrogate, Term, TermSpec, Totals,
 };
-use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
+use candle_core::{DType, Tensor};
 use serde_json::{Number, Value};
-
-/// What a recipe's `[objective]` says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ObjectiveSpec {
-    /// A row of [`ADVANTAGES`].
-    pub advantage: Named,
-    /// A row of [`GROUP_WEIGHTS`], if any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_weight: Option<Named>,
-    /// A row of [`RATIOS`].
-    pub ratio: Named,
-    /// A row of [`SURROGATES`].
-    pub surrogate: Named,
-    /// A row of [`REDUCTIONS`]; the default of every term too.
-    pub reduction: Named,
-    /// The ratio is bounded below by `1 - clip_low`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_low: Option<f64>,
-    /// The ratio is bounded above by `1 + clip_high`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_high: Option<f64>,
-    /// A bad token's loss is at most `dual_clip` times its advantage.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dual_clip: Option<f64>,
-}
-
-impl Default for ObjectiveSpec {
-    fn default() -> Self {
-        Self {
-            advantage: Named::new("group-z"),
-            group_weight: None,
-            ratio: Named::new("token"),
-            surrogate: Named::new("ppo-clip"),
-            reduction: Named::new("token-mean"),
-            clip_low: None,
-            clip_high: None,
-            dual_clip: None,
-        }
-    }
-}
-
-/// One `[[term]]` of a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Named", into = "Named")]
-pub struct TermSpec {
-    /// A row of [`TERMS`] with its settings.
-    pub term: Named,
-    /// What its value is multiplied by.
-    pub weight: f64,
-    /// A row of [`REDUCTIONS`], where it is not the objective's.
-    pub reduction: Option<Named>,
-    /// How the weight falls to 0, where it does.
-    pub anneal: Option<Anneal>,
-}
-
-impl TermSpec {
-    /// A term of constant weight, reduced as the policy loss is.
-    pub fn new(term: Named, weight: f64) -> Self {
-        Self { term, weight, reduction: None, anneal: None }
-    }
-}
-
-/// How a term's weight falls from its value to 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Anneal {
-    /// A line (PAPO) or half a cosine (Q-Hawkeye).
-    pub shape: AnnealShape,
-    /// The share of the training at which it is 0.
-    pub until: f64,
-}
-
-/// The shape of an [`Anneal`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AnnealShape {
-    /// A straight line.
-    Linear,
-    /// Half a cosine.
-    Cosine,
-}
-
-impl Anneal {
-    /// The factor when the share `done` of the training is done.
-    pub fn at(&self, done: f64) -> f64 {
-        let way = (done / self.until).clamp(0.0, 1.0);
-        match self.shape {
-            AnnealShape::Linear => 1.0 - way,
-            AnnealShape::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * way).cos()),
-        }
-    }
-}
-
-impl TryFrom<Named> for TermSpec {
-    type Error = Error;
-
-    fn try_from(mut term: Named) -> Result<Self> {
-        let refuse = |name: &str, reason: String| Error::Config { axis: "term", name: name.into(), reason };
-        let weight = match term.settings.remove("weight") {
-            None => 1.0,
-            Some(v) => v
-                .as_f64()
-                .ok_or_else(|| refuse(&term.name, format!("`weight` should be a number, but is {v}")))?,
-        };
-        let reduction = term.settings.remove("reduction").map(serde_json::from_value::<Named>).transpose();
-        let reduction = reduction.map_err(|e| refuse(&term.name, e.to_string()))?;
-        let anneal = term.settings.remove("anneal").map(serde_json::from_value::<Anneal>).transpose();
-        let anneal = anneal.map_err(|e| refuse(&term.name, format!("`anneal`: {e}")))?;
-        if let Some(Anneal { until, .. }) = anneal.filter(|a| !(a.until > 0.0 && a.until <= 1.0)) {
-            let message = format!("`anneal.until` should be over 0 and at most 1, but is {until}");
-            return Err(refuse(&term.name, message));
-        }
-        Ok(Self { term, weight, reduction, anneal })
-    }
-}
-
-impl From<TermSpec> for Named {
-    fn from(spec: TermSpec) -> Self {
-        let mut named = spec.term;
-        if let Some(weight) = Number::from_f64(spec.weight) {
-            named.settings.insert("weight".into(), Value::Number(weight));
-        }
-        if let Some(reduction) = spec.reduction.and_then(|r| serde_json::to_value(r).ok()) {
-            named.settings.insert("reduction".into(), reduction);
-        }
-        if let Some(anneal) = spec.anneal.and_then(|a| serde_json::to_value(a).ok()) {
-            named.settings.insert("anneal".into(), anneal);
-        }
-        named
-    }
-}
 
 /// A term as it is used.
 #[derive(Debug)]
@@ -154,6 +22,7 @@ struct Summand {
     label: String,
     weight: f64,
     anneal: Option<Anneal>,
+    place: Place,
     reduction: Option<Box<dyn Reduction>>,
 }
 
@@ -177,13 +46,15 @@ pub struct Loss {
     pub parts: Vec<(String, f64)>,
     /// Each term without its weight.
     pub raw: Vec<(String, f64)>,
+    /// Each term's values over the tokens that it is about.
+    pub spreads: Vec<(String, Spread)>,
 }
 
 impl Objective {
     /// Builds what a recipe says.
     ///
     /// # Errors
-    /// [`Error::Unknown`] or [`Error::Config`] for a name or a setting that a table does not have.
+    /// [`crate::Error::Unknown`] or [`crate::Error::Config`] for a name or a setting that a table does not have.
     pub fn new(spec: &ObjectiveSpec, terms: &[TermSpec]) -> Result<Self> {
         let mut surrogate = spec.surrogate.clone();
         let clips =
@@ -198,7 +69,7 @@ impl Objective {
             let (term, name) = (t.term.build("term", TERMS)?, &t.term.name);
             let before = terms[..i].iter().filter(|other| other.term.name == *name).count();
             let label = if before == 0 { name.clone() } else { format!("{name}-{}", before + 1) };
-            Ok(Summand { term, label, weight: t.weight, anneal: t.anneal, reduction })
+            Ok(Summand { term, label, weight: t.weight, anneal: t.anneal, place: t.place, reduction })
         };
         let group_weight = spec.group_weight.as_ref();
         Ok(Self {
@@ -214,7 +85,8 @@ impl Objective {
     /// The signals a batch must carry: what the trainer has to compute, and nothing more. A term of
     /// weight 0 asks for nothing.
     pub fn needs(&self) -> Vec<Signal> {
-        let mut needs: Vec<_> = self.active().flat_map(|s| s.term.needs()).collect();
+        let mut needs = signals(self.active(Place::Loss), |term| term.needs());
+        needs.extend(self.surrogate.needs());
         needs.sort();
         needs.dedup();
         needs
@@ -222,10 +94,27 @@ impl Objective {
 
     /// Those of [`Objective::needs`] that must carry a gradient.
     pub fn tracks(&self) -> Vec<Signal> {
-        let mut tracks: Vec<_> = self.active().flat_map(|s| s.term.tracks()).collect();
-        tracks.sort();
-        tracks.dedup();
-        tracks
+        signals(self.active(Place::Loss), |term| term.tracks())
+    }
+
+    /// The signals that [`Objective::penalties`] reads.
+    pub fn reward_needs(&self) -> Vec<Signal> {
+        signals(self.active(Place::Reward), |term| term.needs())
+    }
+
+    /// Whether a term stands in the reward.
+    pub fn has_penalties(&self) -> bool {
+        self.active(Place::Reward).next().is_some()
+    }
+
+    /// Which sequences the terms in the loss read the view `view` of: one scope if they agree, else all.
+    pub fn scope_of(&self, view: &str) -> Scope {
+        let reads = |s: &&Summand| s.term.needs().iter().any(|signal| signal.view() == Some(view));
+        let mut scopes = self.active(Place::Loss).filter(reads).map(|s| s.term.scope());
+        match scopes.next() {
+            Some(first) if scopes.all(|scope| scope == first) => first,
+            _ => Scope::All,
+        }
     }
 
     /// The weights that terms have when the share `done` (0 to 1) of the training is done.
@@ -239,32 +128,60 @@ impl Objective {
     /// One credit per rollout of each group.
     pub fn advantages(&self, groups: &[Vec<Outcome>]) -> Vec<Vec<f64>> {
         let mut credits = self.advantage.of(groups);
-        if let Some(weight) = &self.group_weight {
-            for (credit_g, group) in credits.iter_mut().zip(groups) {
-                let factor = weight.of(group);
-                credit_g.iter_mut().for_each(|a| *a *= factor);
-            }
+        for (credit_g, factor) in credits.iter_mut().zip(self.group_weights(groups).unwrap_or_default()) {
+            credit_g.iter_mut().for_each(|a| *a *= factor);
         }
         credits
+    }
+
+    /// How much each group counts, where the recipe weighs groups.
+    pub fn group_weights(&self, groups: &[Vec<Outcome>]) -> Option<Vec<f64>> {
+        let weight = self.group_weight.as_ref()?;
+        Some(groups.iter().map(|group| weight.of(group)).collect())
+    }
+
+    /// What the terms in the reward take off each sequence: their weighted sums over its counted tokens.
+    ///
+    /// # Errors
+    /// [`crate::Error::Missing`], [`crate::Error::Length`], or those of the tensor library.
+    pub fn penalties(&self, batch: &Batch) -> Result<Vec<f64>> {
+        batch.check()?;
+        let mut penalty_s = vec![0.0; batch.sequences.len()];
+        for summand in self.active(Place::Reward) {
+            let mask_n = summand.term.scope().mask(&batch.sequences);
+            let value_n = summand.term.per_token(batch)?.detach().to_dtype(DType::F64)?.to_vec1::<f64>()?;
+            for (penalty, range) in penalty_s.iter_mut().zip(batch.sequences.ranges()) {
+                let sum: f64 = range.clone().filter(|&n| mask_n[n]).map(|n| value_n[n]).sum();
+                *penalty += summand.weight * sum;
+            }
+        }
+        Ok(penalty_s)
     }
 
     /// The part that `batch` has in the loss of the mini-batch counted by `totals`.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Length`], or those of the tensor library.
+    /// [`crate::Error::Missing`], [`crate::Error::Length`], or those of the tensor library.
     pub fn loss(&self, batch: &Batch, totals: &Totals) -> Result<Loss> {
         batch.check()?;
         let log_ratio_n = self.log_ratio(batch)?;
-        let step = Move { log_ratio_n: &log_ratio_n, logp_n: &batch.logp_n, advantage_n: &batch.advantage_n };
+        let step =
+            Move { log_ratio_n: &log_ratio_n, logp_n: &batch.logp_n, advantage_n: &batch.advantage_n, batch };
         let policy_n = self.surrogate.per_token(step)?;
         let mut total = reduce(self.reduction.as_ref(), &policy_n, batch, Scope::All, totals)?;
-        let mut loss =
-            Loss { parts: vec![("policy".into(), scalar(&total)?)], raw: vec![], total: total.clone() };
-        for summand in self.active() {
+        let mut loss = Loss {
+            parts: vec![("policy".into(), scalar(&total)?)],
+            raw: vec![],
+            spreads: vec![],
+            total: total.clone(),
+        };
+        for summand in self.active(Place::Loss) {
             let reduction = summand.reduction.as_ref().unwrap_or(&self.reduction);
-            let value_n = summand.term.per_token(batch)?;
-            let value = reduce(reduction.as_ref(), &value_n, batch, summand.term.scope(), totals)?;
+            let (value_n, scope) = (summand.term.per_token(batch)?, summand.term.scope());
+            let value = reduce(reduction.as_ref(), &value_n, batch, scope, totals)?;
             let raw = scalar(&value)?;
+            let spread = Spread::of(&value_n, &scope.mask(&batch.sequences), summand.term.ceiling())?;
+            loss.spreads.push((summand.label.clone(), spread));
             loss.parts.push((summand.label.clone(), raw * summand.weight));
             loss.raw.push((summand.label.clone(), raw));
             total = (total + (value * summand.weight)?)?;
@@ -282,8 +199,8 @@ impl Objective {
         Diagnostics::of(batch, &log_ratio_n, self.surrogate.as_ref())
     }
 
-    fn active(&self) -> impl Iterator<Item = &Summand> {
-        self.summands.iter().filter(|s| s.weight != 0.0)
+    fn active(&self, place: Place) -> impl Iterator<Item = &Summand> {
+        self.summands.iter().filter(move |s| s.weight != 0.0 && s.place == place)
     }
 
     fn log_ratio(&self, batch: &Batch) -> Result<Tensor> {
@@ -295,6 +212,17 @@ impl Objective {
     }
 }
 
+/// What summands read, each signal once.
+fn signals<'a>(
+    summands: impl Iterator<Item = &'a Summand>,
+    read: impl Fn(&dyn Term) -> Vec<Signal>,
+) -> Vec<Signal> {
+    let mut signals: Vec<_> = summands.flat_map(|s| read(s.term.as_ref())).collect();
+    signals.sort();
+    signals.dedup();
+    signals
+}
+
 fn scalar(x: &Tensor) -> Result<f64> {
-    Ok(x.to_dtype(candle_core::DType::F64)?.to_scalar()?)
+    Ok(x.to_dtype(DType::F64)?.to_scalar()?)
 }

@@ -9,7 +9,8 @@ use foveate_objectives::reduction::REDUCTIONS;
 use foveate_objectives::surrogate::SURROGATES;
 use foveate_objectives::terms::TERMS;
 use foveate_objectives::{
-    Batch, Entry, Error, Named, Objective, ObjectiveSpec, Outcome, Sequences, Signal, TermSpec, Totals,
+    Batch, Branch, Entry, Error, Named, Objective, ObjectiveSpec, Outcome, Place, Sequences, Signal,
+    TermSpec, Totals,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -50,6 +51,8 @@ fn micro(logp: &Tensor, rows: Range<usize>) -> Batch {
         (Signal::View("noise".into()), ((&logp_n * 0.8).unwrap() - 0.3).unwrap()),
         (Signal::OldView("mask".into()), cut(&OLD)),
         (Signal::ViewEntropy("mask".into()), view.sqr().unwrap()),
+        (Signal::ReferenceDivergence, (&logp_n * 0.7).unwrap().sqr().unwrap()),
+        (Signal::ViewDivergence("mask".into(), Branch::View), (&view * 0.4).unwrap().sqr().unwrap()),
     ];
     Batch {
         logp_n,
@@ -75,6 +78,25 @@ fn settings(name: &str) -> Named {
     }
 }
 
+/// Every row of [`TERMS`] with its settings, and rows with other settings that change what they compute.
+fn terms() -> Vec<Named> {
+    let masked = |key: &str, value: serde_json::Value| {
+        Named::new("view-kl").with("views", vec!["mask"]).with("through", "both").with(key, value)
+    };
+    let view_kl = Named::new("view-kl").with("views", vec!["mask"]);
+    let mut terms: Vec<_> = TERMS.iter().map(|row| settings(row.name)).collect();
+    terms.extend([
+        masked("top_p", 0.5.into()),
+        masked("cap", 0.02.into()),
+        view_kl.clone().with("estimator", "full").with("through", "view"),
+        view_kl.with("fidelity", "paper"),
+        Named::new("reference-kl").with("estimator", "full"),
+        Named::new("reference-kl").with("bias_correction", true),
+        Named::new("entropy").with("kind", "sampled"),
+    ]);
+    terms
+}
+
 /// Every surrogate, ratio and reduction without terms, and every term under the default objective.
 fn objectives() -> Vec<(String, Objective)> {
     let mut all = vec![];
@@ -92,9 +114,10 @@ fn objectives() -> Vec<(String, Objective)> {
             }
         }
     }
-    for term in TERMS {
-        let spec = TermSpec::new(settings(term.name), 0.3);
-        all.push((term.name.into(), Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap()));
+    for term in terms() {
+        let name = format!("{}/{}", term.name, serde_json::to_string(&term.settings).unwrap());
+        let spec = TermSpec::new(term, 0.3);
+        all.push((name, Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap()));
     }
     all
 }
@@ -121,8 +144,9 @@ fn gradient(objective: &Objective, name: &str, splits: &[Range<usize>]) -> Vec<f
 #[test]
 fn gradients_are_the_slopes() {
     for (name, objective) in objectives() {
-        // CISPO's weight is a constant by definition: its slope is another function's.
-        if name.starts_with("cispo") {
+        // CISPO's weight is a constant by definition, and k3+ has another estimator's gradient: the slope of
+        // the value is another function's.
+        if name.starts_with("cispo") || name.contains("paper") {
             continue;
         }
         for (n, grad) in gradient(&objective, &name, &WHOLE).iter().enumerate() {
@@ -173,7 +197,7 @@ fn absent_signals_are_named() {
         match objective.loss(&bare, &Totals::of(&bare.sequences)) {
             Ok(_) => assert!(objective.needs().is_empty(), "{name} did without {:?}", objective.needs()),
             Err(Error::Missing { term, signal }) => {
-                assert_eq!(term, name);
+                assert!(name.starts_with(term), "{name} and {term}");
                 assert!(objective.needs().contains(&signal), "{name} did not declare {signal}");
             }
             Err(e) => panic!("{name}: {e}"),
@@ -183,8 +207,8 @@ fn absent_signals_are_named() {
 
 #[test]
 fn a_term_of_weight_zero_is_absent() {
-    for term in TERMS {
-        let spec = TermSpec::new(settings(term.name), 0.0);
+    for term in terms() {
+        let spec = TermSpec::new(term.clone(), 0.0);
         let with = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
         let without = Objective::new(&ObjectiveSpec::default(), &[]).unwrap();
         assert!(with.needs().is_empty(), "{}", term.name);
@@ -194,8 +218,8 @@ fn a_term_of_weight_zero_is_absent() {
 
 #[test]
 fn a_signal_carries_a_gradient_if_and_only_if_it_is_declared() {
-    for term in TERMS {
-        let spec = TermSpec::new(settings(term.name), 1.0);
+    for term in terms() {
+        let spec = TermSpec::new(term.clone(), 1.0);
         let objective = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
         let mut batch = whole(&tensor(&LOGP));
         let leaves: Vec<_> =
@@ -205,24 +229,20 @@ fn a_signal_carries_a_gradient_if_and_only_if_it_is_declared() {
         let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
         let grads = loss.total.backward().unwrap();
         for (signal, leaf) in &leaves {
-            assert_eq!(
-                grads.get(leaf).is_some(),
-                objective.tracks().contains(signal),
-                "{} {signal}",
-                term.name
-            );
+            let (found, declared) = (grads.get(leaf).is_some(), objective.tracks().contains(signal));
+            assert_eq!(found, declared, "{term:?} {signal}");
         }
     }
 }
 
 #[test]
 fn a_term_reaches_the_weights() {
-    for term in TERMS {
-        let spec = TermSpec::new(settings(term.name), 0.5);
+    for term in terms() {
+        let spec = TermSpec::new(term.clone(), 0.5);
         let with = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
         let without = Objective::new(&ObjectiveSpec::default(), &[]).unwrap();
-        let (a, b) = (gradient(&with, term.name, &WHOLE), gradient(&without, "policy", &WHOLE));
-        assert!(a.iter().zip(&b).any(|(a, b)| (a - b).abs() > 1e-4), "{}", term.name);
+        let (a, b) = (gradient(&with, &term.name, &WHOLE), gradient(&without, "policy", &WHOLE));
+        assert!(a.iter().zip(&b).any(|(a, b)| (a - b).abs() > 1e-4), "{term:?}");
     }
 }
 
@@ -298,6 +318,89 @@ fn the_worst_view_takes_the_gradient() {
     assert_eq!(gradients("token"), (vec![false, true, false], vec![true, false, true]));
     // By sequence: the first one's mean is larger in a, although b wins a token of it.
     assert_eq!(gradients("sequence"), (vec![false, true, false], vec![false, false, true]));
+}
+
+#[test]
+fn the_largest_tokens_of_each_answer_are_chosen_as_torch_does() {
+    // torch.nanquantile([0, 1, 2, 4], 0.8) is 2.8, of [3, 1] 2.6 (torch 2.15): one token of each.
+    let leaf = Var::from_tensor(&tensor(&[0.0, -1.0, -2.0, -4.0, -9.0, -3.0, -1.0])).unwrap();
+    let term = Named::new("view-kl").with("views", vec!["mask"]).with("estimator", "k1").with("top_p", 0.2);
+    let counted = vec![true, true, true, true, false, true, true];
+    let batch = Batch {
+        logp_n: tensor(&[0.0; 7]),
+        old_n: None,
+        advantage_n: tensor(&[0.0; 7]),
+        sequences: Sequences::new(vec![0..5, 5..7], counted, vec![true; 2]).unwrap(),
+        signals: BTreeMap::from([(Signal::View("mask".into()), leaf.as_tensor().clone())]),
+    };
+    let value_n = term.build("term", TERMS).unwrap().per_token(&batch).unwrap().to_vec1::<f64>().unwrap();
+    assert_eq!(value_n[..4], [0.0, 0.0, 0.0, 4.0]);
+    assert_eq!(value_n[5..], [3.0, 0.0]);
+    let bad = Named::new("view-kl").with("views", vec!["mask"]).with("top_p", 1.5).build("term", TERMS);
+    assert!(bad.unwrap_err().to_string().contains("top_p"));
+}
+
+#[test]
+fn fidelity_names_what_the_authors_and_the_paper_do() {
+    let kl = |fidelity: &str| Named::new("view-kl").with("views", vec!["mask"]).with("fidelity", fidelity);
+    let needs = |term: &Named| term.build("term", TERMS).unwrap().needs();
+    assert_eq!(needs(&kl("authors")), [Signal::OldView("mask".into())]);
+    assert_eq!(needs(&kl("paper")), [Signal::View("mask".into())]);
+    // What is said beside it wins.
+    assert_eq!(needs(&kl("authors").with("stale", false)), [Signal::View("mask".into())]);
+    for (wrong, word) in [
+        (kl("authors").with("through", "both"), "stale"),
+        (kl("authors").with("estimator", "full"), "full"),
+        (kl("papers"), "paper"),
+        (kl("paper").with("estimator", "k9"), "full"),
+    ] {
+        let message = wrong.build("term", TERMS).unwrap_err().to_string();
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn a_term_in_the_reward_is_a_sum_over_each_answer_and_not_in_the_loss() {
+    let spec = TermSpec { place: Place::Reward, ..TermSpec::new(kl1(), 0.5) };
+    let again: TermSpec = serde_json::from_value(serde_json::to_value(&spec).unwrap()).unwrap();
+    assert_eq!(spec, again);
+    let objective = Objective::new(&ObjectiveSpec::default(), &[spec]).unwrap();
+    assert!(objective.needs().is_empty() && objective.has_penalties());
+    assert_eq!(objective.reward_needs(), [Signal::Reference]);
+    let batch = whole(&tensor(&LOGP));
+    let penalty_s = objective.penalties(&batch).unwrap();
+    for (penalty, range) in penalty_s.iter().zip(&RANGES) {
+        let counted = range.clone().filter(|&n| COUNTED[n]);
+        let expected: f64 = counted.map(|n| 0.5 * (LOGP[n] - REFERENCE[n])).sum();
+        assert!((penalty - expected).abs() < 1e-12, "{penalty}, expected {expected}");
+    }
+    assert_eq!(objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap().parts.len(), 1);
+    let bad = serde_json::json!({"name": "reference-kl", "place": "reward", "reduction": "token-mean"});
+    let message = serde_json::from_value::<TermSpec>(bad).unwrap_err().to_string();
+    assert!(message.contains("reduction"), "{message}");
+}
+
+fn kl1() -> Named {
+    Named::new("reference-kl").with("estimator", "k1")
+}
+
+#[test]
+fn the_metrics_of_a_term_are_over_the_tokens_that_it_is_about() {
+    let term = Named::new("view-kl").with("views", vec!["mask"]).with("scope", "correct").with("cap", 0.05);
+    let objective = Objective::new(&ObjectiveSpec::default(), &[TermSpec::new(term, 1.0)]).unwrap();
+    let batch = whole(&tensor(&LOGP));
+    let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
+    let spread = loss.spreads[0].1;
+    // Counted tokens of the first and the third sequence, 0.3 of their log-probability apart.
+    let k3 = |n: usize| {
+        let r = 0.3 * LOGP[n];
+        r.exp() - r - 1.0
+    };
+    let all: Vec<f64> = [0, 1, 7].map(|n| k3(n).min(0.05)).to_vec();
+    assert_eq!(spread.tokens, 3.0);
+    assert!((spread.sum - all.iter().sum::<f64>()).abs() < 1e-12);
+    assert_eq!(spread.saturated, all.iter().filter(|v| **v == 0.05).count() as f64);
+    assert!((spread.max - 0.05).abs() < 1e-12 && spread.variance() > 0.0);
 }
 
 #[test]

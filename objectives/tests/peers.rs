@@ -1,7 +1,17 @@
 //! Loss and gradient against TRL's and verl's own functions, in f64.
 //!
 //! The numbers and the scripts that made them are in `tests/golden/grpo/`. Every case of both files is
-//! expressed here; where the two libraries differ, a setting says which is which.
+//! expressed here; where the two libraries differ, a setting says which is which:
+//!
+//! | | TRL | verl |
+//! |---|---|---|
+//! | `group-z`, `epsilon` | 1e-4 | 1e-6 |
+//! | `reference-kl`, `clamp` | false | true: log-ratio to 20, k3 to 10 |
+//! | answers without a counted token, `skip_empty` | false: counted as 0 | true: left out of the mean |
+//! | large ratios of bad tokens | `cap` (its delta) | `dual_clip` |
+//! | `sequence` ratio | with `seq-mean-token-mean` | the same, empty answers skipped |
+//! | `fixed`, `length` | the longest completion allowed | the padded width unless set |
+//! | `cispo` | bound above only | `clip_low` too |
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
 
 use candle_core::{DType, Device, Tensor, Var};

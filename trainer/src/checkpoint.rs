@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Where a run stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
     /// Steps done, over both stages.
@@ -19,6 +19,19 @@ pub struct Progress {
     pub seed: u64,
     /// Samples drawn for rollouts so far: the data cursor, told for people; the step decides it.
     pub samples: u64,
+    /// The best evaluation so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
+}
+
+/// The evaluation that was best by the recipe's metric.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// Its step; the checkpoint of it is kept.
+    pub step: u64,
+    /// The metric's value.
+    pub value: f64,
 }
 
 fn trainer(dir: &Path) -> PathBuf {

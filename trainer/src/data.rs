@@ -11,6 +11,7 @@ use foveate_vision::processor::{Processor, Prompt};
 use foveate_vision::text::{Content, Message};
 use image::RgbImage;
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +40,14 @@ impl Source {
     ) -> Result<Self> {
         let options =
             OpenOptions { data: path.map(Path::to_path_buf), seed: run_seed, size, ..Default::default() };
-        let task = open(task, &options)?;
+        Self::of(open(task, &options)?, split, limit, run_seed)
+    }
+
+    /// A split of a task at hand, its first `limit` samples at most.
+    ///
+    /// # Errors
+    /// An empty split.
+    pub fn of(task: Box<dyn Task>, split: Split, limit: Option<usize>, run_seed: u64) -> Result<Self> {
         let len = task.len(split).min(limit.unwrap_or(usize::MAX));
         if len == 0 {
             let message =
@@ -77,6 +85,12 @@ impl Source {
         shuffled(self.run_seed, Purpose::Order, self.len, positions)
     }
 
+    /// `indices` cut where the next one is about another image than the one before.
+    pub fn about<'a>(&self, indices: &'a [usize]) -> Vec<&'a [usize]> {
+        let image_of = |index: usize| self.task.image_of(self.split, index);
+        indices.chunk_by(|a, b| image_of(*a) == image_of(*b)).collect()
+    }
+
     /// Runs of samples that share an image, in the order of the split.
     pub fn images(&self) -> Vec<Range<usize>> {
         let mut runs: Vec<Range<usize>> = Vec::new();
@@ -90,6 +104,46 @@ impl Source {
             last = image;
         }
         runs
+    }
+
+    /// Up to `questions` samples of each of `count` images, those of step `step` in an endless sequence of
+    /// shuffled epochs over `images` (see [`Source::images`]).
+    ///
+    /// # Errors
+    /// Broken data.
+    pub(crate) fn about_images(
+        &self,
+        images: &[Range<usize>],
+        (count, questions): (usize, usize),
+        run_seed: u64,
+        purpose: Purpose,
+        step: u64,
+    ) -> Result<Vec<Vec<usize>>> {
+        let n = count as u64;
+        let chosen = shuffled(run_seed, purpose, images.len(), step * n..(step + 1) * n);
+        let some = |&image: &usize| {
+            let run = &images[image];
+            let order = permutation(seed(run_seed, purpose, step, image as u64, 1), run.len());
+            self.varied(order.iter().map(|k| run.start + k).collect(), questions)
+        };
+        chosen.iter().map(some).collect()
+    }
+
+    /// The first `n` of the questions of an image when no answer comes twice before every answer has come
+    /// once: where most are answered by yes or no, the few about what is seen would otherwise teach little.
+    fn varied(&self, mut asked: Vec<usize>, n: usize) -> Result<Vec<usize>> {
+        if asked.len() > n {
+            let mut times: HashMap<String, usize> = HashMap::new();
+            let mut time_of = HashMap::new();
+            for &index in &asked {
+                let time = times.entry(self.sample(index)?.answer).or_default();
+                time_of.insert(index, *time);
+                *time += 1;
+            }
+            asked.sort_by_key(|index| time_of[index]);
+            asked.truncate(n);
+        }
+        Ok(asked)
     }
 }
 
@@ -106,30 +160,12 @@ pub(crate) fn shuffled(run_seed: u64, purpose: Purpose, n: usize, positions: Ran
     positions.map(at).collect()
 }
 
-/// The prompt of one sample, its images passed through `change` (a corruption) first.
-///
-/// # Errors
-/// An image that cannot be decoded, or a question whose marks do not fit its images.
-pub fn prompt(
-    processor: &Processor,
-    task: &dyn Task,
-    sample: &Sample,
-    change: impl Fn(&RgbImage) -> RgbImage,
-) -> Result<Prompt> {
-    let patches = sample.images.iter().map(|image| {
-        let picture = change(image.decode()?.as_ref());
-        Ok(Arc::new(processor.images.patches(&picture)?))
-    });
-    let patches = patches.collect::<Result<Vec<Arc<Patches>>>>()?;
-    prompt_about(processor, task, sample, &patches)
-}
-
 /// The prompt of one sample about images at hand: several questions about one image share its patches,
 /// and so one pass through the vision tower.
 ///
 /// # Errors
 /// A question whose marks do not fit its images.
-pub fn prompt_about(
+fn prompt_about(
     processor: &Processor,
     task: &dyn Task,
     sample: &Sample,
@@ -152,7 +188,8 @@ pub fn prompt_about(
 /// The samples at `indices` with their prompts, in parallel.
 ///
 /// # Errors
-/// As [`prompt`]; of the first index at fault.
+/// An image that cannot be decoded, or a question whose marks do not fit its images; of the first index
+/// at fault.
 pub fn prompts(
     processor: &Processor,
     source: &Source,
@@ -160,8 +197,7 @@ pub fn prompts(
     change: impl Fn(&RgbImage, usize) -> RgbImage + Sync,
 ) -> Result<Vec<(Sample, Arc<Prompt>)>> {
     // Neighbours about one image share its patches, and so its pass through the vision tower.
-    let image_of = |index: usize| source.task.image_of(source.split, index);
-    let about: Vec<&[usize]> = indices.chunk_by(|a, b| image_of(*a) == image_of(*b)).collect();
+    let about = source.about(indices);
     let ask = |indices: &&[usize]| -> Result<Vec<(Sample, Arc<Prompt>)>> {
         let samples = indices.iter().map(|&index| source.sample(index)).collect::<Result<Vec<_>>>()?;
         let cut = |image: &ImageRef| {
@@ -179,25 +215,6 @@ pub fn prompts(
     Ok(asked.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Up to `questions` samples of each of `count` images, those of step `step` in an endless sequence of
-/// shuffled epochs over `images` (see [`Source::images`]).
-pub(crate) fn about_images(
-    images: &[Range<usize>],
-    (count, questions): (usize, usize),
-    run_seed: u64,
-    purpose: Purpose,
-    step: u64,
-) -> Vec<Vec<usize>> {
-    let n = count as u64;
-    let chosen = shuffled(run_seed, purpose, images.len(), step * n..(step + 1) * n);
-    let some = |&image: &usize| {
-        let run = &images[image];
-        let order = permutation(seed(run_seed, purpose, step, image as u64, 1), run.len());
-        order.iter().take(questions).map(|k| run.start + k).collect()
-    };
-    chosen.iter().map(some).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +229,23 @@ mod tests {
         }
         assert_ne!(whole[..10], whole[10..20]);
         assert_eq!(shuffled(3, Purpose::Order, 10, 7..23), whole[7..23]);
+    }
+
+    #[test]
+    fn no_answer_comes_twice_before_every_answer_has_come() {
+        let source = Source::open("shapes", None, Split::Train, Some(56), Some(80), 1).unwrap();
+        let images = source.images();
+        for step in 0..5 {
+            for asked in source.about_images(&images, (2, 3), 7, Purpose::WarmUp, step).unwrap() {
+                let run = images.iter().find(|run| run.contains(&asked[0])).unwrap();
+                let answers = |at: &mut dyn Iterator<Item = usize>| {
+                    at.map(|i| source.sample(i).unwrap().answer).collect()
+                };
+                let all: std::collections::HashSet<String> = answers(&mut run.clone());
+                let some: std::collections::HashSet<String> = answers(&mut asked.iter().copied());
+                assert_eq!((asked.len(), some.len()), (3, all.len().min(3)), "{asked:?}");
+            }
+        }
     }
 
     #[test]

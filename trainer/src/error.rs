@@ -60,6 +60,22 @@ pub enum Error {
         /// Where the batches were written.
         dumps: PathBuf,
     },
+    /// A reward cannot go on.
+    #[error("reward `{name}` {message}")]
+    Reward {
+        /// The reward, or the program behind it.
+        name: String,
+        /// What happened.
+        message: String,
+    },
+    /// The policy earns the perception term instead of answering.
+    #[error("step {step}: {signs}; stopped because train.hacking is `stop`")]
+    Hacking {
+        /// The step.
+        step: u64,
+        /// What was seen.
+        signs: String,
+    },
     /// An error of the model.
     #[error(transparent)]
     Vision(#[from] foveate_vision::Error),
@@ -97,7 +113,12 @@ impl Error {
             }
             Self::Vision(e) => e.is_input(),
             Self::Objective(e) => e.is_input(),
-            Self::NoGradient { .. } | Self::Size { .. } | Self::NotFinite { .. } | Self::Tensor(_) => false,
+            Self::NoGradient { .. }
+            | Self::Size { .. }
+            | Self::NotFinite { .. }
+            | Self::Reward { .. }
+            | Self::Hacking { .. }
+            | Self::Tensor(_) => false,
         }
     }
 }

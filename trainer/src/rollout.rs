@@ -1,15 +1,18 @@
-//! Questions answered by the policy, graded and rewarded.
+//! Questions answered by the policy, in one turn or several, graded and rewarded.
 
+use crate::ask::Asker;
 use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::RolloutRecipe;
-use crate::reward::{Answer, Rewards, Scored};
+use crate::reward::{self, Answer, Rewards, Scored};
 use crate::seeds::{Purpose, seed};
+use crate::turns::{Episode, Heard, Turns, continuation};
 use crate::view::View;
 use crate::{Error, Result};
-use foveate_datasets::{Grade, Outcome, Sample};
+use foveate_datasets::{Grade, Outcome, Sample, grade};
 use foveate_objectives as objectives;
-use foveate_vision::generate::{Generated, Request, Stop, generate};
+use foveate_vision::grounding::Region;
+use foveate_vision::pack::Continuation;
 use foveate_vision::processor::Prompt;
 use image::RgbImage;
 use serde_json::{Value, json};
@@ -19,15 +22,19 @@ use std::sync::Arc;
 /// One answer.
 #[derive(Debug, Clone)]
 pub struct Rollout {
-    /// Its tokens, the closing one included.
+    /// Its tokens, the closing one included; of all its turns, without what was heard between them.
     pub ids: Vec<u32>,
-    /// Its text without special tokens.
+    /// Its text without special tokens; of the last turn, which is the answer.
     pub text: String,
-    /// What the sampler thought of each token at the sampling temperature; empty for an answer that was
-    /// not sampled.
+    /// What the sampler thought of each token at the sampling temperature, NaN for one that was not sampled;
+    /// empty for an answer that was not sampled at all.
     pub logp_tempered: Vec<f32>,
-    /// Whether it ended by itself.
+    /// Whether it ended by itself, in every turn.
     pub finished: bool,
+    /// What was heard between its turns; empty for an answer of one turn.
+    pub heard: Vec<Heard>,
+    /// How many of its tokens, from the first, give no gradient.
+    pub untrained: usize,
     /// The task's verdict.
     pub grade: Grade,
     /// Its rewards.
@@ -58,6 +65,35 @@ pub struct Batch {
     pub rounds: usize,
 }
 
+impl Rollout {
+    /// As a pack lays it.
+    pub fn continuation(&self) -> Continuation {
+        continuation(&self.ids, &self.heard)
+    }
+
+    /// Its tokens, with those it heard.
+    pub fn tokens(&self) -> usize {
+        self.ids.len() + self.heard.iter().map(|heard| heard.prompt.input_ids.len()).sum::<usize>()
+    }
+
+    /// Its turns before the answer, for `completions.jsonl`.
+    fn turns(&self) -> Vec<Value> {
+        let starts = std::iter::once(0).chain(self.heard.iter().map(|heard| heard.after));
+        let line = |(start, heard): (usize, &Heard)| {
+            let mut line = json!({"reply": heard.reply, "tokens": heard.after - start});
+            match &heard.region {
+                Ok(Region { said, original, area }) => {
+                    (line["box"], line["crop"], line["area"]) = (json!(said), json!(original), json!(area));
+                }
+                Err(refusal) => line["refused"] = json!(refusal),
+            }
+            line["heard"] = json!(heard.prompt.input_ids.len());
+            line
+        };
+        starts.zip(&self.heard).map(line).collect()
+    }
+}
+
 impl Group {
     /// Whether some of its answers are right and some are not.
     pub fn is_mixed(&self) -> bool {
@@ -71,9 +107,17 @@ impl Group {
             reward: r.scored.total,
             tokens: r.ids.len(),
             correct: r.grade.outcome == Outcome::Right,
-            value: r.grade.parsed.as_deref().and_then(|p| p.trim().parse().ok()).unwrap_or(f64::NAN),
+            value: reward::signed(grade::zone(&r.text)).unwrap_or(f64::NAN),
+            answer: self.distinct(r),
+            logp: mean_logp(&r.logp_tempered),
         };
         self.rollouts.iter().map(outcome).collect()
+    }
+
+    /// Which of the group's distinct answers `rollout` gives: the first rollout that gives it.
+    fn distinct(&self, rollout: &Rollout) -> usize {
+        let same = |other: &Rollout| other.grade.parsed == rollout.grade.parsed;
+        self.rollouts.iter().position(same).unwrap_or_default()
     }
 
     /// Lines for `completions.jsonl`.
@@ -81,15 +125,25 @@ impl Group {
         let line = |(index, (rollout, advantage)): (usize, (&Rollout, &f64))| {
             let parts: serde_json::Map<_, _> =
                 rollout.scored.parts.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
-            json!({
+            let mut line = json!({
                 "step": step, "id": self.sample.id, "index": index, "question": self.sample.problem,
                 "answer": self.sample.answer, "completion": rollout.text, "tokens": rollout.ids.len(),
                 "finished": rollout.finished, "outcome": rollout.grade.outcome,
                 "reward": rollout.scored.total, "rewards": parts, "advantage": advantage,
-            })
+            });
+            if !rollout.heard.is_empty() {
+                line["turns"] = rollout.turns().into();
+            }
+            line
         };
         self.rollouts.iter().zip(advantages).enumerate().map(line).collect()
     }
+}
+
+/// The mean over the tokens that were sampled; NaN where none was.
+fn mean_logp(logp: &[f32]) -> f64 {
+    let sampled = logp.iter().filter(|logp| !logp.is_nan());
+    f64::from(sampled.clone().sum::<f32>()) / sampled.count() as f64
 }
 
 /// What answers the questions of step `step` (from 0) of the stage.
@@ -101,6 +155,8 @@ pub struct Roller<'a> {
     pub source: &'a Source,
     /// Its images, where several questions of each are asked.
     pub images: &'a [Range<usize>],
+    /// How answers of several turns are asked for.
+    pub turns: Option<&'a Turns>,
     /// What answers are worth.
     pub rewards: &'a Rewards,
     /// Corruptions of the images, for terms to read.
@@ -146,22 +202,19 @@ impl Roller<'_> {
         let (n, questions) = (self.recipe.prompts, self.recipe.questions);
         let indices = if questions > 1 {
             let images = (n.div_ceil(questions), questions);
-            data::about_images(self.images, images, self.run_seed, Purpose::Order, step).concat()
+            self.source.about_images(self.images, images, self.run_seed, Purpose::Order, step)?.concat()
         } else {
             self.source.shuffled(step * n as u64..(step + 1) * n as u64)
         };
-        let processor = &self.policy.processor;
-        let asked = data::prompts(processor, self.source, &indices, |image, _| image.clone())?;
-        let request = |((place, &index), (_, prompt)): ((usize, &usize), &(Sample, Arc<Prompt>))| Request {
-            prompt: prompt.clone(),
-            n: self.recipe.group,
-            // The place too: an epoch shorter than a batch asks one question twice in a step.
-            seed: seed(self.run_seed, Purpose::Rollout, step, index as u64, place as u64),
+        // The place too: an epoch shorter than a batch asks one question twice in a step.
+        let place = |(place, &index): (usize, &usize)| {
+            seed(self.run_seed, Purpose::Rollout, step, index as u64, place as u64)
         };
-        let requests: Vec<_> = indices.iter().enumerate().zip(&asked).map(request).collect();
-        let answers = generate(&self.policy.model, &requests, &self.policy.sampling(self.recipe))?;
-        let asked = asked.into_iter().zip(answers);
-        let groups = asked.map(|((sample, prompt), all)| self.group(sample, prompt, all));
+        let seeds: Vec<u64> = indices.iter().enumerate().map(place).collect();
+        let (policy, source, turns) = (self.policy, self.source, self.turns);
+        let asker = Asker { policy, source, turns, sampling: &policy.sampling(self.recipe) };
+        let groups = asker.ask(&indices, (self.recipe.group, &seeds), |image, _| image.clone())?;
+        let groups = groups.into_iter().map(|(sample, prompt, all)| self.group(sample, prompt, all));
         let mut groups = groups.collect::<Result<Vec<_>>>()?;
         self.views.iter().try_for_each(|view| self.add(view, step, &indices, &mut groups))?;
         Ok(groups)
@@ -181,26 +234,21 @@ impl Roller<'_> {
         Ok(())
     }
 
-    fn group(&self, sample: Sample, prompt: Arc<Prompt>, answers: Vec<Generated>) -> Result<Group> {
-        let rollout = |answer: Generated| -> Result<Rollout> {
-            let text = self.policy.text(&answer.ids)?;
+    fn group(&self, sample: Sample, prompt: Arc<Prompt>, answers: Vec<Episode>) -> Result<Group> {
+        let rollout = |episode: Episode| -> Result<Rollout> {
+            let Episode { ids, logp_tempered, heard, text, finished } = episode;
             let grade = self.source.task().grade(&sample, &text);
-            let finished = answer.stop == Stop::Stop;
+            let region = heard.iter().rev().find_map(|heard| heard.region.ok());
             let scored = self.rewards.score(&Answer {
                 sample: &sample,
                 text: &text,
-                tokens: answer.ids.len(),
+                tokens: ids.len(),
                 finished,
                 grade: &grade,
-            });
-            Ok(Rollout {
-                ids: answer.ids,
-                text,
-                logp_tempered: answer.logp_tempered,
-                finished,
-                grade,
-                scored,
-            })
+                region: region.map(|region| region.original.map(f64::from)),
+            })?;
+            let untrained = self.turns.map_or(0, |turns| turns.untrained(&heard));
+            Ok(Rollout { ids, text, logp_tempered, finished, heard, untrained, grade, scored })
         };
         let rollouts = answers.into_iter().map(rollout).collect::<Result<_>>()?;
         Ok(Group { sample, prompt, views: vec![], rollouts })

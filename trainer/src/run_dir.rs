@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 const RECIPE: &str = "recipe.resolved.toml";
 const LATEST: &str = "latest";
+const BEST: &str = "best";
 const CHECKPOINTS: &str = "checkpoints";
 
 /// A run directory.
@@ -64,6 +65,11 @@ impl RunDir {
         self.0.join("completions.jsonl")
     }
 
+    /// One line an answer that was measured.
+    pub fn evaluations(&self) -> PathBuf {
+        self.0.join("evaluations.jsonl")
+    }
+
     /// Where batches go whose loss or gradient was not finite.
     pub fn dumps(&self) -> PathBuf {
         self.0.join("dumps")
@@ -101,7 +107,7 @@ impl RunDir {
     }
 
     /// Writes the checkpoint of `step` with `fill`, makes it the latest and drops all but the `keep`
-    /// latest ones.
+    /// latest ones and the one of step `best`, which a pointer of that name then names.
     ///
     /// # Errors
     /// Those of `fill` and of the file system; the latest checkpoint is then the one it was.
@@ -109,14 +115,18 @@ impl RunDir {
         &self,
         step: u64,
         keep: usize,
+        best: Option<u64>,
         fill: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<PathBuf> {
-        let name = format!("step-{step:06}");
+        let name = step_name(step);
         let dir = self.checkpoints().join(&name);
         self.whole(&dir, fill)?;
         replace(&self.0.join(LATEST), format!("{CHECKPOINTS}/{name}\n").as_bytes())?;
+        if let Some(best) = best.map(step_name).filter(|best| self.checkpoints().join(best).is_dir()) {
+            replace(&self.0.join(BEST), format!("{CHECKPOINTS}/{best}\n").as_bytes())?;
+        }
         sync_dir(&self.0)?;
-        self.prune(keep)?;
+        self.prune(keep, best)?;
         Ok(dir)
     }
 
@@ -135,7 +145,7 @@ impl RunDir {
         sync_dir(dir.parent().unwrap_or(Path::new(".")))
     }
 
-    fn prune(&self, keep: usize) -> Result<()> {
+    fn prune(&self, keep: usize, best: Option<u64>) -> Result<()> {
         let all = fs::read_dir(self.checkpoints()).map_err(Error::io(self.checkpoints()))?;
         let mut steps: Vec<PathBuf> = Vec::new();
         for entry in all {
@@ -147,8 +157,13 @@ impl RunDir {
         }
         steps.sort();
         let old = steps.len().saturating_sub(keep);
-        steps[..old].iter().try_for_each(|path| remove(path))
+        let best = best.map(|step| self.checkpoints().join(step_name(step)));
+        steps[..old].iter().filter(|path| best.as_ref() != Some(path)).try_for_each(|path| remove(path))
     }
+}
+
+fn step_name(step: u64) -> String {
+    format!("step-{step:06}")
 }
 
 fn remove(dir: &Path) -> Result<()> {
@@ -203,17 +218,19 @@ mod tests {
         assert_eq!(run.latest().unwrap(), None);
         for step in [1, 2, 3] {
             let fill = |d: &Path| fs::write(d.join("x"), b"x").map_err(Error::io(d));
-            run.checkpoint(step, 2, fill).unwrap();
+            run.checkpoint(step, 2, Some(1), fill).unwrap();
         }
-        assert_eq!(names(&run.checkpoints()), ["step-000002", "step-000003"]);
-        let broken = run.checkpoint(4, 2, |d| {
+        assert_eq!(names(&run.checkpoints()), ["step-000001", "step-000002", "step-000003"]);
+        let best = fs::read_to_string(dir.path().join("run/best")).unwrap();
+        assert_eq!(best, "checkpoints/step-000001\n");
+        let broken = run.checkpoint(4, 2, None, |d| {
             fs::write(d.join("half"), b"x").map_err(Error::io(d))?;
             Err(Error::run(d, "killed here"))
         });
         assert!(broken.is_err());
         assert!(run.latest().unwrap().unwrap().ends_with("step-000003"));
         // What a kill left behind does not stand in the way.
-        run.checkpoint(4, 2, |_| Ok(())).unwrap();
+        run.checkpoint(4, 2, None, |_| Ok(())).unwrap();
         assert_eq!(names(&run.checkpoints()), ["step-000003", "step-000004"]);
     }
 

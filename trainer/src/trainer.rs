@@ -6,19 +6,22 @@
 use crate::checkpoint::{self, Progress};
 use crate::data::Source;
 use crate::evaluate::Evaluation;
-use crate::log::{Events, JsonLines, Metrics};
+use crate::hacking;
+use crate::log::{self, Events, JsonLines, Metrics};
 use crate::observer::{Observer, Stage};
 use crate::optim::{AdamW, AdamWConfig, Schedule, ScheduleKind, Slot};
 use crate::policy::LocalPolicy;
 use crate::recipe::{self, Recipe};
-use crate::reward::Rewards;
+use crate::reward::{Reward, Rewards};
 use crate::run_dir::RunDir;
 use crate::seeds::{Purpose, seed};
 use crate::step::StepResult;
+use crate::turns::Turns;
 use crate::view::View;
 use crate::{Error, Result, warmup};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
+use foveate_vision::models::{Parameter, Part};
 use foveate_vision::nn::GradSink;
 use foveate_vision::tiny::{self, TinySpec};
 use std::ops::Range;
@@ -38,12 +41,15 @@ pub struct Trainer {
     pub(crate) views: Vec<View>,
     pub(crate) source: Source,
     pub(crate) images: Vec<Range<usize>>,
+    pub(crate) turns: Option<Turns>,
     pub(crate) optim: AdamW,
     pub(crate) progress: Progress,
     pub(crate) sink: GradSink,
-    evaluations: Vec<Evaluation>,
+    pub(crate) evaluations: Vec<Evaluation>,
     metrics: JsonLines,
     pub(crate) completions: JsonLines,
+    pub(crate) answers: JsonLines,
+    pub(crate) watch: Option<hacking::Watch>,
     events: Events,
 }
 
@@ -67,12 +73,12 @@ impl Trainer {
         let text = toml::to_string(&recipe).map_err(|e| Error::run(&recipe.out, e))?;
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
-        let tiny = recipe.model.path == Path::new("tiny");
-        let given = if tiny { None } else { Some(LocalPolicy::load(&recipe.model.path)?) };
+        let tiny = recipe.model.tiny();
+        let given = if tiny.is_none() { Some(LocalPolicy::load(&recipe.model.path)?) } else { None };
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,
-            None => made_here(&run, &recipe)?,
+            None => first_policy(&run, &recipe)?,
         };
         Self::assemble(recipe, run, policy, objective, source, Progress::default())
     }
@@ -89,10 +95,7 @@ impl Trainer {
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
         let Some(latest) = run.latest()? else {
-            let policy = match recipe.model.path == Path::new("tiny") {
-                true => made_here(&run, &recipe)?,
-                false => LocalPolicy::load(&recipe.model.path)?,
-            };
+            let policy = first_policy(&run, &recipe)?;
             return Self::assemble(recipe, run, policy, objective, source, Progress::default());
         };
         let progress = checkpoint::progress(&latest)?;
@@ -122,12 +125,16 @@ impl Trainer {
         let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
         let images = if by_image { source.images() } else { vec![] };
         let reference = run.reference();
+        let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let mut trainer = Self {
+            turns,
             rewards: Rewards::new(&recipe.reward)?,
             views: View::all(&recipe.view, recipe.seed)?,
             optim: optimiser(&policy, &recipe)?,
             metrics: JsonLines::open(&run.metrics(), progress.step)?,
             completions: JsonLines::open(&run.completions(), progress.step)?,
+            answers: JsonLines::open(&run.evaluations(), progress.step)?,
+            watch: hacking::watch(&recipe.term),
             events: Events::create(run.path(), now())?,
             progress: Progress { seed: recipe.seed, ..progress },
             sink: GradSink::default(),
@@ -140,6 +147,11 @@ impl Trainer {
             images,
             evaluations,
         };
+        if let Some(watch) = &mut trainer.watch {
+            let lines = log::lines(&trainer.run.metrics())?;
+            let trained = lines.iter().filter(|line| line["stage"] == Stage::Train.name());
+            trained.for_each(|line| watch.remember(|name| line[name].as_f64()));
+        }
         if trainer.needs_reference() && reference.is_dir() {
             trainer.reference = Some(LocalPolicy::load(&reference)?);
         }
@@ -149,6 +161,12 @@ impl Trainer {
     /// The recipe that is followed.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// Adds a reward of the program's own to those of the recipe. The recipe does not know it: a program
+    /// that resumes its run adds it again.
+    pub fn add_reward(&mut self, weight: f64, reward: Box<dyn Reward>) {
+        self.rewards.push(weight, reward);
     }
 
     /// The model as it is now.
@@ -181,14 +199,19 @@ impl Trainer {
             self.lose(lost, observer)?;
             metrics.put("updates/skipped", self.progress.skipped as f64);
             metrics.put("time/step_s", clock.elapsed().as_secs_f64());
+            let mut improved = false;
             if self.due(self.recipe.train.eval_every, stage == Stage::Train) {
                 metrics.extend(self.evaluate(observer)?);
+                improved = self.improve(&metrics);
             }
+            let hacked = if stage == Stage::Train { self.watch_step(&mut metrics, observer) } else { Ok(()) };
             self.record(stage, &metrics)?;
             observer.step(stage, self.progress.step, &metrics);
-            if self.due(self.recipe.train.checkpoint_every, true) || stop.load(Ordering::Relaxed) {
+            let leaves = stop.load(Ordering::Relaxed) || hacked.is_err();
+            if self.due(self.recipe.train.checkpoint_every, true) || improved || leaves {
                 self.checkpoint(observer)?;
             }
+            hacked?;
         }
         self.finish(total, observer)
     }
@@ -238,7 +261,8 @@ impl Trainer {
     }
 
     fn needs_reference(&self) -> bool {
-        self.objective.needs().contains(&Signal::Reference)
+        let needs = self.objective.needs().into_iter().chain(self.objective.reward_needs());
+        needs.into_iter().any(|s| matches!(s, Signal::Reference | Signal::ReferenceDivergence))
     }
 
     /// Whether something happens now that happens at the end of each stage and, where it is `between`,
@@ -250,18 +274,6 @@ impl Trainer {
         end || (between && every > 0 && of_stage % every == 0)
     }
 
-    fn evaluate(&self, observer: &mut dyn Observer) -> Result<Metrics> {
-        let clock = Instant::now();
-        let mut metrics = Metrics::default();
-        for evaluation in &self.evaluations {
-            metrics.extend(evaluation.run(&self.policy, observer)?);
-        }
-        if !self.evaluations.is_empty() {
-            metrics.put("time/eval_s", clock.elapsed().as_secs_f64());
-        }
-        Ok(metrics)
-    }
-
     fn record(&mut self, stage: Stage, metrics: &Metrics) -> Result<()> {
         self.metrics.append([&metrics.to_json(self.progress.step, stage.name())])?;
         self.events.scalars(now(), self.progress.step, metrics)
@@ -269,7 +281,8 @@ impl Trainer {
 
     fn checkpoint(&self, observer: &mut dyn Observer) -> Result<PathBuf> {
         let fill = |dir: &Path| checkpoint::write(dir, &self.policy, &self.optim, &self.progress);
-        let dir = self.run.checkpoint(self.progress.step, self.recipe.train.keep, fill)?;
+        let best = self.progress.best.map(|best| best.step);
+        let dir = self.run.checkpoint(self.progress.step, self.recipe.train.keep, best, fill)?;
         observer.checkpoint(self.progress.step, &dir);
         Ok(dir)
     }
@@ -312,7 +325,15 @@ impl Trainer {
     fn warmup_step(&mut self) -> Result<StepResult> {
         let step = self.progress.step;
         let (recipe, run_seed) = (&self.recipe.warmup, self.recipe.seed);
-        let groups = warmup::groups(&self.policy, &self.source, &self.images, recipe, run_seed, step)?;
+        let groups = warmup::groups(
+            &self.policy,
+            &self.source,
+            &self.images,
+            self.turns.as_ref(),
+            recipe,
+            run_seed,
+            step,
+        )?;
         let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
         let objective = warmup::objective()?;
         self.learn(&objective, 1.0, &groups, &credits, 1, step)
@@ -326,19 +347,28 @@ fn open_source(recipe: &Recipe) -> Result<Source> {
 }
 
 fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
+    let o = &recipe.optim;
     let trainable = policy.model.parameters().iter().filter(|p| p.trainable());
+    let slot = |p: &Parameter| Slot {
+        lr_scale: if p.part == Part::Text { 1.0 } else { o.vision_lr },
+        ..Slot::from(p)
+    };
     let config = AdamWConfig {
-        weight_decay: recipe.optim.weight_decay,
-        clip_norm: Some(recipe.optim.clip_norm).filter(|&norm| norm > 0.0),
+        beta1: o.betas[0],
+        beta2: o.betas[1],
+        weight_decay: o.weight_decay,
+        clip_norm: Some(o.clip_norm).filter(|&norm| norm > 0.0),
         ..AdamWConfig::default()
     };
-    AdamW::new(trainable.map(Slot::from).collect(), config)
+    AdamW::new(trainable.map(slot).collect(), config)
 }
 
-fn made_here(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
+/// The model as it is before the first step: read, or made once from the run's seed.
+fn first_policy(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
+    let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(&recipe.model.path) };
     let dir = run.start();
     if !dir.is_dir() {
-        let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..TinySpec::quickstart() };
+        let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..spec };
         run.whole(&dir, |dir| Ok(tiny::write(dir, &spec)?))?;
     }
     LocalPolicy::load(&dir)

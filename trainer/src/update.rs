@@ -4,12 +4,13 @@
 //! credit 1 on given answers). Denominators are those of the whole mini-batch.
 
 use crate::log::Metrics;
-use crate::micro::Micro;
-use crate::optim::{AdamW, Update};
+use crate::micro::{Keep, Micro};
+use crate::optim::{AdamW, Gradients, Update};
+use crate::sums::Sums;
 use crate::view::PICKED;
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
-use foveate_objectives::{Batch, Diagnostics, Objective, Signal, Totals};
+use foveate_objectives::{Branch, Objective, Scope, Signal, Totals};
 use foveate_vision::models::{TokenLogprobs, VisionLanguageModel};
 use foveate_vision::nn::GradSink;
 use std::collections::BTreeMap;
@@ -29,17 +30,28 @@ pub struct Updater<'a> {
     pub sink: &'a GradSink,
     /// The view that [`PICKED`] stands for.
     pub picked: Option<&'a str>,
+    /// Run views without gradients first, and again with them only where a term has one.
+    pub lean: bool,
 }
 
-/// Sums over the tokens of a mini-batch.
-#[derive(Debug, Default)]
-struct Sums {
-    loss: f64,
-    parts: Metrics,
-    diagnostics: Diagnostics,
-    entropy: f64,
-    gap: f64,
-    compared: f64,
+/// What is wanted of one view.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// The answers it is asked about.
+    pub scope: Scope,
+    /// Under the current weights.
+    now: bool,
+    /// Under the weights that sampled.
+    old: bool,
+    /// With a gradient.
+    pub tracked: bool,
+}
+
+/// What the parts of a micro-batch's rows say: the clean images, and views by name.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub clean: TokenLogprobs,
+    pub views: BTreeMap<String, TokenLogprobs>,
 }
 
 impl Updater<'_> {
@@ -49,163 +61,168 @@ impl Updater<'_> {
     /// Those of the model.
     pub fn remember(&self, micros: &mut [Micro]) -> Result<()> {
         for micro in micros {
-            let scored = self.model.token_logprobs(&micro.pack, self.temperature, None)?;
-            micro.old_n = Some(scored.logp_n.detach());
-            for (name, _) in self.views().into_iter().filter(|(_, old)| *old) {
-                let scored = self.view(micro, &name, None)?;
-                micro.old_views.insert(name, scored.logp_n.detach());
-            }
+            let old = self.wanted(&self.objective.needs(), &[]);
+            let old: Vec<_> = old.into_iter().filter(|(_, wanted)| wanted.old).collect();
+            let seen = self.see(micro, &old, None)?;
+            micro.old_n = Some(seen.clean.logp_n.detach());
+            let views = seen.views.into_iter();
+            micro.old_views = views.map(|(name, scored)| (name, scored.logp_n.detach())).collect();
         }
         Ok(())
     }
 
-    /// The views that the objective reads, and whether it reads them under the old weights too.
-    fn views(&self) -> BTreeMap<String, bool> {
-        let mut views = BTreeMap::new();
-        for signal in self.objective.needs() {
-            let Some(name) = signal.view() else { continue };
-            *views.entry(self.name(name)).or_default() |= matches!(signal, Signal::OldView(_));
+    /// What the terms in the reward take off each answer of `micros`, in order.
+    ///
+    /// # Errors
+    /// Those of model and objective.
+    pub fn penalties(&self, micros: &[Micro]) -> Result<Vec<f64>> {
+        let mut penalties = Vec::new();
+        for micro in micros {
+            let needs = self.objective.reward_needs();
+            let wanted: Vec<_> = self.wanted(&needs, &[]).into_iter().collect();
+            let seen = self.see(micro, &wanted, None)?;
+            let batch = self.batch(micro, &seen, &needs)?;
+            penalties.extend(self.objective.penalties(&batch)?);
         }
-        views
+        Ok(penalties)
+    }
+
+    /// The views that `needs` names, by their real names.
+    pub(crate) fn wanted(&self, needs: &[Signal], tracks: &[Signal]) -> BTreeMap<String, Wanted> {
+        let mut all: BTreeMap<String, Wanted> = BTreeMap::new();
+        for signal in needs {
+            let Some(view) = signal.view() else { continue };
+            let scope = self.objective.scope_of(view);
+            let wanted = all.entry(self.name(view)).or_insert(Wanted {
+                scope,
+                now: false,
+                old: false,
+                tracked: false,
+            });
+            if wanted.scope != scope {
+                wanted.scope = Scope::All;
+            }
+            wanted.old |= matches!(signal, Signal::OldView(_));
+            wanted.now |= !matches!(signal, Signal::OldView(_));
+            let through = !matches!(signal, Signal::ViewDivergence(_, Branch::Clean));
+            wanted.tracked |= through && tracks.contains(signal);
+        }
+        all
     }
 
     /// What the view that a term names is really called.
-    fn name(&self, view: &str) -> String {
+    pub(crate) fn name(&self, view: &str) -> String {
         self.picked.filter(|_| view == PICKED).unwrap_or(view).to_string()
     }
 
-    fn view(&self, micro: &Micro, name: &str, sink: Option<&GradSink>) -> Result<TokenLogprobs> {
-        let found = micro.views.iter().find(|(view, _)| view == name);
-        let (_, pack) = found.ok_or_else(|| Error::Recipe {
-            place: "term".into(),
-            message: format!("reads the view `{name}`, which no [[view]] makes"),
-        })?;
-        Ok(self.model.token_logprobs(pack, self.temperature, sink)?)
+    /// Scores the clean images and `views` in one row, with gradients where there is a sink.
+    pub(crate) fn see(
+        &self,
+        micro: &Micro,
+        views: &[(String, Wanted)],
+        sink: Option<&GradSink>,
+    ) -> Result<Seen> {
+        let mut parts = self.parts(micro, true, views, sink)?.into_iter();
+        let Some(clean) = parts.next() else {
+            return Err(Error::Size { name: "pack".into(), expected: 1, found: 0 });
+        };
+        Ok(Seen { clean, views: views.iter().map(|(name, _)| name.clone()).zip(parts).collect() })
     }
 
-    /// One update from one mini-batch. A loss that is not finite is not back-propagated, and the update
-    /// then not applied.
+    /// Scores `views`, and the clean images before them if they are wanted, in one row.
+    pub(crate) fn parts(
+        &self,
+        micro: &Micro,
+        clean: bool,
+        views: &[(String, Wanted)],
+        sink: Option<&GradSink>,
+    ) -> Result<Vec<TokenLogprobs>> {
+        if let Some((name, _)) = views.iter().find(|(name, _)| !micro.has_view(name)) {
+            let message = format!("reads the view `{name}`, which no [[view]] makes");
+            return Err(Error::Recipe { place: "term".into(), message });
+        }
+        let keeps: Vec<Keep> = views.iter().map(|(_, wanted)| micro.keep(wanted.scope)).collect();
+        let asked: Vec<_> = views.iter().zip(&keeps).map(|((name, _), keep)| (name.as_str(), keep)).collect();
+        match micro.row(clean, &asked)? {
+            Some(row) => row.parts(&self.model.token_logprobs(&row.pack, self.temperature, sink)?),
+            None => Ok(vec![]),
+        }
+    }
+
+    /// Fills the sink with the gradients of one mini-batch; false where a loss was not finite, which is then
+    /// not back-propagated.
     ///
     /// # Errors
-    /// Those of model, objective and optimiser.
-    pub fn update(&self, micros: &[Micro], optim: &mut AdamW, lr: f64) -> Result<(Update, Metrics)> {
+    /// Those of model and objective.
+    pub fn gradients(&self, micros: &[Micro]) -> Result<(bool, Metrics)> {
         self.sink.clear();
         let totals: Totals = micros.iter().map(|m| &m.sequences).collect();
         let mut sums = Sums::default();
         let mut finite = true;
         for micro in micros {
-            finite &= self.micro(micro, &totals, &mut sums)?;
+            finite &= match self.lean {
+                true => self.lean(micro, &totals, &mut sums)?,
+                false => self.whole(micro, &totals, &mut sums)?,
+            };
             if !finite {
                 break;
             }
         }
-        let update = match finite {
-            true => optim.step(lr, self.sink)?,
-            false => Update { grad_norm: f64::NAN, applied: false },
-        };
-        let mut metrics = sums.metrics();
-        metrics.put("grad_norm", update.grad_norm);
-        metrics.put("lr", lr);
-        Ok((update, metrics))
+        Ok((finite, sums.metrics()))
     }
 
-    fn micro(&self, micro: &Micro, totals: &Totals, sums: &mut Sums) -> Result<bool> {
-        let scored = self.model.token_logprobs(&micro.pack, self.temperature, Some(self.sink))?;
-        let signals = self.signals(micro, &scored)?;
-        let batch = Batch {
-            advantage_n: micro.advantage(scored.logp_n.device())?,
-            logp_n: scored.logp_n,
-            old_n: micro.old_n.clone(),
-            sequences: micro.sequences.clone(),
-            signals,
-        };
+    /// One pass with the graphs of the clean images and of all views at once: they share a row.
+    fn whole(&self, micro: &Micro, totals: &Totals, sums: &mut Sums) -> Result<bool> {
+        let (needs, tracks) = (self.objective.needs(), self.objective.tracks());
+        let wanted = self.wanted_now(micro, &needs, &tracks);
+        let (tracked, fixed): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(|(_, w)| w.tracked);
+        let mut seen = self.see(micro, &tracked, Some(self.sink))?;
+        let names = fixed.iter().map(|(name, _)| name.clone());
+        seen.views.extend(names.zip(self.parts(micro, false, &fixed, None)?));
+        let batch = self.batch(micro, &seen, &needs)?;
         let loss = self.objective.loss(&batch, totals)?;
-        sums.count(micro, &batch, &self.objective.diagnostics(&batch)?, &scored.entropy_n)?;
-        let value = f64::from(loss.total.to_dtype(DType::F32)?.to_scalar::<f32>()?);
-        sums.loss += value;
-        loss.parts.iter().for_each(|(name, value)| sums.parts.add(&format!("loss/{name}"), *value));
-        loss.raw.iter().for_each(|(name, value)| sums.parts.add(&raw_name(name), *value));
+        let value = scalar(&loss.total)?;
+        sums.add(&loss, &self.objective.diagnostics(&batch)?)?;
+        sums.see(micro, &batch, &seen, &wanted)?;
         if value.is_finite() {
             self.model.backward(&loss.total, self.sink)?;
         }
         Ok(value.is_finite())
     }
 
-    /// What the terms read, each computed once and with a gradient only where one is wanted.
-    fn signals(&self, micro: &Micro, scored: &TokenLogprobs) -> Result<BTreeMap<Signal, Tensor>> {
-        let tracks = self.objective.tracks();
-        let tracked: Vec<_> = tracks.iter().filter_map(|s| s.view()).map(|v| self.name(v)).collect();
-        let mut views = BTreeMap::new();
-        for name in self.views().into_keys() {
-            let sink = tracked.contains(&name).then_some(self.sink);
-            let scored = self.view(micro, &name, sink)?;
-            views.insert(name, scored);
-        }
-        let mut signals = BTreeMap::new();
-        for signal in self.objective.needs() {
-            let view = signal.view().map(|name| self.name(name));
-            let seen = view.as_ref().and_then(|name| views.get(name));
-            let value_n = match &signal {
-                Signal::Entropy => Some(scored.entropy_n.clone()),
-                Signal::Reference => self.reference_logp(micro)?,
-                Signal::View(_) => seen.map(|s| s.logp_n.clone()),
-                Signal::ViewEntropy(_) => seen.map(|s| s.entropy_n.clone()),
-                // On-policy the old weights are the current ones.
-                Signal::OldView(_) => {
-                    let old_n = view.and_then(|name| micro.old_views.get(&name)).cloned();
-                    old_n.or_else(|| seen.map(|s| s.logp_n.detach()))
-                }
-            };
-            signals.extend(value_n.map(|value_n| (signal, value_n)));
-        }
-        Ok(signals)
-    }
-
-    fn reference_logp(&self, micro: &Micro) -> Result<Option<Tensor>> {
-        let Some(reference) = self.reference else { return Ok(None) };
-        Ok(Some(reference.token_logprobs(&micro.pack, self.temperature, None)?.logp_n.detach()))
+    /// The views that must be scored now: old values that are remembered need no pass.
+    pub(crate) fn wanted_now(
+        &self,
+        micro: &Micro,
+        needs: &[Signal],
+        tracks: &[Signal],
+    ) -> Vec<(String, Wanted)> {
+        let wanted = self.wanted(needs, tracks).into_iter();
+        wanted.filter(|(name, w)| w.now || !micro.old_views.contains_key(name)).collect()
     }
 }
 
-impl Sums {
-    fn count(&mut self, micro: &Micro, batch: &Batch, of: &Diagnostics, entropy_n: &Tensor) -> Result<()> {
-        self.diagnostics = self.diagnostics.plus(of);
-        self.entropy += entropy_n.detach().to_vec1::<f32>()?.iter().map(|&h| f64::from(h)).sum::<f64>();
-        // Only on-policy do sampler and trainer have the same weights.
-        if batch.old_n.is_none() {
-            let logp_n = batch.logp_n.detach().to_vec1::<f32>()?;
-            for (ours, theirs) in logp_n.iter().zip(&micro.sampled_n).filter(|(_, s)| !s.is_nan()) {
-                self.gap += f64::from((ours - theirs).abs());
-                self.compared += 1.0;
-            }
-        }
-        Ok(())
-    }
-
-    fn metrics(self) -> Metrics {
-        let (d, mut metrics) = (self.diagnostics, Metrics::default());
-        let tokens = d.tokens.max(1.0);
-        metrics.put("loss/total", self.loss);
-        metrics.extend(self.parts);
-        metrics.put("entropy", self.entropy / tokens);
-        metrics.put("tokens/trained", d.tokens);
-        metrics.put("policy/moved", d.moved / tokens);
-        metrics.put("ratio/mean", d.ratio / tokens);
-        metrics.put("ratio/max", d.ratio_max);
-        metrics.put("clip/low", d.clipped_low / tokens);
-        metrics.put("clip/high", d.clipped_high / tokens);
-        metrics.put("clip/dual", d.clipped_dual / tokens);
-        if self.compared > 0.0 {
-            metrics.put("logp/sampler_gap", self.gap / self.compared);
-        }
-        metrics
-    }
+/// Applies the gradients `grads` at learning rate `lr`, or nothing where they are not `finite`; what came
+/// of it is put into `metrics`.
+///
+/// # Errors
+/// Those of the optimiser.
+pub fn apply(
+    finite: bool,
+    optim: &mut AdamW,
+    grads: &impl Gradients,
+    lr: f64,
+    metrics: &mut Metrics,
+) -> Result<Update> {
+    let update = match finite {
+        true => optim.step(lr, grads)?,
+        false => Update { grad_norm: f64::NAN, applied: false },
+    };
+    metrics.put("grad_norm", update.grad_norm);
+    metrics.put("lr", lr);
+    Ok(update)
 }
 
-/// What a term's value before its weight is called.
-fn raw_name(term: &str) -> String {
-    match term {
-        "reference-kl" => "kl/reference".into(),
-        other => format!("term/{other}"),
-    }
+pub(crate) fn scalar(x: &Tensor) -> Result<f64> {
+    Ok(f64::from(x.to_dtype(DType::F32)?.to_scalar::<f32>()?))
 }

@@ -4,17 +4,17 @@
 //! image share its pass through the vision tower. The loss is the cross-entropy of the answer's tokens:
 //! REINFORCE with credit 1.
 
+use crate::Result;
 use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::WarmupRecipe;
 use crate::reward::Scored;
 use crate::rollout::{Group, Rollout};
 use crate::seeds::Purpose;
-use crate::{Error, Result};
-use foveate_datasets::Grade;
+use crate::turns::{Episode, Opened, Turns};
+use foveate_datasets::{Grade, Sample};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
-use foveate_vision::images::Patches;
-use rayon::prelude::*;
+use foveate_vision::processor::Prompt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,62 +28,47 @@ pub fn objective() -> Result<Objective> {
 }
 
 /// The questions of step `step` (from 0) with their right answers as the only rollouts. `images` are the
-/// runs of samples of [`Source::images`].
+/// runs of samples of [`Source::images`]. With `turns` the model is also told where to look.
 ///
 /// # Errors
-/// Broken data, or an answer without a token.
+/// Broken data, an answer without a token, or a sample that does not say where to look.
 pub fn groups(
     policy: &LocalPolicy,
     source: &Source,
     images: &[Range<usize>],
+    turns: Option<&Turns>,
     recipe: &WarmupRecipe,
     run_seed: u64,
     step: u64,
 ) -> Result<Vec<Group>> {
     let chosen =
-        data::about_images(images, (recipe.images, recipe.questions), run_seed, Purpose::WarmUp, step);
-    let one = |questions: &Vec<usize>| about(policy, source, questions.iter().copied());
-    let all: Vec<Result<Vec<Group>>> = chosen.par_iter().map(one).collect();
-    Ok(all.into_iter().collect::<Result<Vec<_>>>()?.concat())
-}
-
-/// The samples at `indices`, all of one image, which is cut into patches once.
-fn about(policy: &LocalPolicy, source: &Source, indices: impl Iterator<Item = usize>) -> Result<Vec<Group>> {
-    let processor = &policy.processor;
-    let mut patches: Option<Vec<Arc<Patches>>> = None;
-    let mut groups = Vec::new();
-    for index in indices {
-        let sample = source.sample(index)?;
-        let shared = match &patches {
-            Some(patches) => patches.clone(),
-            None => {
-                let cut = |image: &foveate_datasets::ImageRef| {
-                    Ok(Arc::new(processor.images.patches(image.decode()?.as_ref())?))
-                };
-                patches.insert(sample.images.iter().map(cut).collect::<Result<_>>()?).clone()
-            }
-        };
-        let prompt = Arc::new(data::prompt_about(processor, source.task(), &sample, &shared)?);
-        let rollouts = vec![answer(policy, &sample.answer, &sample.place())?];
-        groups.push(Group { sample, prompt, views: vec![], rollouts });
-    }
-    Ok(groups)
+        source.about_images(images, (recipe.images, recipe.questions), run_seed, Purpose::WarmUp, step)?;
+    let chosen = chosen.concat();
+    let asked = match turns {
+        Some(turns) => {
+            let opened = turns.open(policy, source, &chosen, |image, _| image.clone())?;
+            let given = |opened: Opened<'_>| {
+                let episode = turns.given(policy, &opened)?;
+                Ok((opened.sample, opened.prompt, episode))
+            };
+            opened.into_iter().map(given).collect::<Result<Vec<_>>>()?
+        }
+        None => {
+            let asked = data::prompts(&policy.processor, source, &chosen, |image, _| image.clone())?;
+            let given = |(sample, prompt)| {
+                let episode = Episode::given(policy, &sample)?;
+                Ok((sample, prompt, episode))
+            };
+            asked.into_iter().map(given).collect::<Result<_>>()?
+        }
+    };
+    Ok(asked.into_iter().map(|(sample, prompt, episode)| group(sample, prompt, episode)).collect())
 }
 
 /// A given answer as if it had been sampled.
-fn answer(policy: &LocalPolicy, text: &str, place: &str) -> Result<Rollout> {
-    let mut ids = policy.processor.tokenizer.encode(text)?;
-    if ids.is_empty() {
-        let message = format!("{place}: `answer` should have at least one token, but is empty");
-        return Err(Error::Recipe { place: "data".into(), message });
-    }
-    ids.extend(policy.generation.eos_token_ids.first());
-    Ok(Rollout {
-        ids,
-        text: text.to_string(),
-        logp_tempered: vec![],
-        finished: true,
-        grade: Grade::of(true, text),
-        scored: Scored { total: 1.0, parts: vec![] },
-    })
+fn group(sample: Sample, prompt: Arc<Prompt>, episode: Episode) -> Group {
+    let Episode { ids, logp_tempered, heard, text, finished } = episode;
+    let (grade, scored) = (Grade::of(true, text.clone()), Scored { total: 1.0, parts: vec![] });
+    let rollout = Rollout { ids, text, logp_tempered, finished, heard, untrained: 0, grade, scored };
+    Group { sample, prompt, views: vec![], rollouts: vec![rollout] }
 }

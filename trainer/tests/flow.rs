@@ -322,18 +322,86 @@ fn terms_on_views_reach_the_weights_and_without_weight_are_absent() {
     }
 }
 
+/// What a method's metrics must say, besides what every run's do.
+fn quantities(recipe: &str) -> &'static [&'static str] {
+    const PAPO: &[&str] = &[
+        "term/view-kl",
+        "term/view-kl/mean",
+        "term/view-kl/variance",
+        "term/view-kl/max",
+        "term/view-kl/saturated",
+        "term/entropy",
+        "term/view-entropy",
+        "entropy/mask",
+        "clip/dual",
+        "reward/exact",
+        "reward/format",
+        "hacking/kl_explodes",
+        "hacking/clip_rises",
+        "hacking/entropies_rise",
+        "hacking/reward_falls",
+    ];
+    match recipe {
+        "grpo" => &["kl/reference", "kl/reference/saturated"],
+        "dapo" => &["groups/asked", "groups/rounds", "length/cut", "reward/length"],
+        "gspo" => &["ratio/max"],
+        "papo-g" | "papo-d" => PAPO,
+        "roma" => &[
+            "term/view-kl/mean",
+            "term/view-kl/tokens",
+            "term/view-kl/saturated",
+            "loss/view-policy",
+            "term/view-policy",
+        ],
+        "papo-roma" => &["term/view-kl/mean", "term/view-kl-2/mean", "loss/view-policy", "entropy/mask"],
+        "q-hawkeye" => &[
+            "score/plcc",
+            "score/srcc",
+            "score/krcc",
+            "score/rmse",
+            "groups/weight",
+            "term/view-kl/mean",
+            "entropy/degraded",
+            "reward/score",
+            "reward/format",
+            "reward/repetition",
+            "kl/reference",
+        ],
+        _ => &[],
+    }
+}
+
+const EVERYWHERE: [&str; 16] = [
+    "reward/mean",
+    "reward/std",
+    "accuracy",
+    "unparsed",
+    "loss/total",
+    "loss/policy",
+    "entropy",
+    "grad_norm",
+    "lr",
+    "policy/moved",
+    "ratio/mean",
+    "clip/low",
+    "clip/high",
+    "length/mean",
+    "groups/silent",
+    "logp/sampler_gap",
+];
+
 #[test]
-fn every_recipe_of_the_examples_runs() {
+fn every_recipe_of_the_examples_runs_and_says_what_its_method_names() {
     let dir = tempfile::tempdir().unwrap();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/recipes");
     let small = [
-        "data.size=56",
         "rollout.prompts=4",
         "rollout.group=3",
         "warmup.steps=1",
         "warmup.images=2",
         "warmup.questions=2",
-        "train.steps=2",
+        "train.steps=20",
+        "train.checkpoint_every=0",
         "eval=[]",
     ];
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -344,15 +412,122 @@ fn every_recipe_of_the_examples_runs() {
             continue;
         }
         let mut words: Vec<String> = small.iter().map(ToString::to_string).collect();
+        // The smallest picture in which the targets of `search` are there at all.
+        words.push(format!("data.size={}", if read.data.task == "search" { 224 } else { 56 }));
         words.push(format!("model.path={:?}", model(dir.path()).to_str().unwrap()));
         words.push(format!("out={:?}", dir.path().join(&name).to_str().unwrap()));
         let recipe = foveate_trainer::recipe::from_file(&path, &words).unwrap_or_else(|e| panic!("{e}"));
-        let terms: Vec<String> = recipe.term.iter().map(|t| t.term.name.clone()).collect();
+        let terms: Vec<String> = recipe.term.iter().map(|t| format!("loss/{}", t.term.name)).collect();
         let mut trainer = Trainer::start(recipe).unwrap_or_else(|e| panic!("{name}: {e}"));
         trainer.run(&go(), &mut Silent).unwrap_or_else(|e| panic!("{name}: {e}"));
         let lines = metrics(&dir.path().join(&name));
-        for term in terms {
-            assert!(lines[1][format!("loss/{term}")].is_number(), "{name} has no loss/{term}: {}", lines[1]);
+        assert_eq!(lines.len(), 21, "{name}");
+        let last = lines[20].as_object().unwrap();
+        // A term that is annealed away is in the first lines only.
+        let said = |metric: &String| lines[1..].iter().any(|line| line.get(metric).is_some());
+        let named = EVERYWHERE.iter().chain(quantities(&name)).map(ToString::to_string);
+        for metric in named.chain(terms) {
+            assert!(said(&metric), "{name} has no {metric}: {}", lines[20]);
         }
+        assert_eq!(last["updates/skipped"], 0.0, "{name}");
+    }
+}
+
+/// Gives no finite number at some calls.
+#[derive(Debug)]
+struct Broken {
+    calls: std::sync::atomic::AtomicUsize,
+    at: std::ops::Range<usize>,
+}
+
+impl foveate_trainer::reward::Reward for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn score(&self, _: &foveate_trainer::reward::Answer<'_>) -> foveate_trainer::Result<Option<f64>> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(if self.at.contains(&call) { f64::NAN } else { 0.0 }))
+    }
+}
+
+#[test]
+fn a_reward_that_is_not_finite_skips_its_step_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = ["warmup.steps=0", "train.steps=4", "eval=[]", "optim.max_skipped=2"];
+    let run = |name: &str, at| {
+        let mut trainer = Trainer::start(recipe(dir.path(), name, &more)).unwrap();
+        trainer.add_reward(1.0, Box::new(Broken { calls: 0.into(), at }));
+        trainer.run(&go(), &mut Silent)
+    };
+    // Four prompts of three answers a step: one call of the second step.
+    assert!(!run("once", 15..16).unwrap().interrupted);
+    let lines = metrics(&dir.path().join("once"));
+    let skipped: Vec<f64> = lines.iter().map(|l| l["updates/skipped"].as_f64().unwrap()).collect();
+    assert_eq!(skipped, [0.0, 1.0, 1.0, 1.0]);
+    assert!(lines[1].get("grad_norm").is_none() && lines[2]["grad_norm"].is_number());
+    let dumps: Vec<_> = std::fs::read_dir(dir.path().join("once/dumps")).unwrap().collect();
+    assert_eq!(dumps.len(), 1);
+    let step = |step| bytes(&dir.path().join("once"), step, WEIGHTS);
+    assert!(step(1) == step(2) && step(2) != step(3), "the second step alone is skipped");
+    match run("always", 0..1000) {
+        Err(Error::NotFinite { skipped, max, .. }) => assert_eq!((skipped, max), (3, 2)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_loss_that_overflows_in_a_view_is_skipped_dumped_and_in_the_end_fatal() {
+    let dir = tempfile::tempdir().unwrap();
+    let term = r#"term=[{name = "view-kl", views = ["one"], through = "view", weight = 1e300}]"#;
+    let words = [
+        format!("model.path={:?}", model(dir.path()).to_str().unwrap()),
+        format!("out={:?}", dir.path().join("a").to_str().unwrap()),
+        term.into(),
+        "warmup.steps=0".into(),
+        "eval=[]".into(),
+        "optim.updates=1".into(),
+        "optim.max_skipped=1".into(),
+    ];
+    let recipe = from_text(&format!("{RECIPE}{VIEWS}"), "flow.toml", &words).unwrap();
+    match Trainer::start(recipe).unwrap().run(&go(), &mut Silent) {
+        Err(Error::NotFinite { skipped, max, .. }) => assert_eq!((skipped, max), (2, 1)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("a/dumps")).unwrap().count(), 2);
+}
+
+#[test]
+fn the_kl_in_the_reward_is_taken_off_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let term = r#"{name = "reference-kl", estimator = "k1", place = "reward", weight = 0.1}"#;
+    let with = after(dir.path(), "with", term);
+    assert!(with != after(dir.path(), "without", ""), "it changes nothing");
+    let lines = metrics(&dir.path().join("with"));
+    // At the first step the policy is its own reference.
+    assert!(lines[0]["reward/penalty"].as_f64().unwrap().abs() < 1e-6);
+    assert!(lines[1]["reward/penalty"].as_f64().unwrap().abs() > 1e-6);
+    assert!(lines[1].get("loss/reference-kl").is_none());
+}
+
+#[test]
+fn the_best_checkpoint_is_kept_and_measured_answers_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = ["train.keep=1", "train.steps=6", "train.eval_completions=2"];
+    let run = run(dir.path(), "a", &more);
+    let best = std::fs::read_to_string(run.join("best")).unwrap();
+    assert!(run.join(best.trim()).is_dir(), "{best}");
+    let measured = |l: &Value| Some((l["eval/shapes/clean/accuracy"].as_f64()?, l["step"].as_u64()?));
+    let all: Vec<_> = metrics(&run).iter().filter(|l| l["step"] != 0).filter_map(measured).collect();
+    let (_, step) = all.iter().fold((f64::MIN, 0), |b, &(v, s)| if v > b.0 { (v, s) } else { b });
+    assert_eq!(best, format!("checkpoints/step-{step:06}\n"), "{all:?}");
+    let kept = std::fs::read_dir(run.join("checkpoints")).unwrap().count();
+    assert!(kept <= 2, "{kept} checkpoints where the latest and the best are kept");
+    let text = std::fs::read_to_string(run.join("evaluations.jsonl")).unwrap();
+    let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    // Two of each kind of image at each of the evaluations: before, after the warm-up, at 2, 4 and 6.
+    assert_eq!(lines.len(), 2 * 2 * 5);
+    for key in ["step", "task", "images", "id", "question", "answer", "completion", "outcome"] {
+        assert!(lines[0].get(key).is_some(), "{key}: {}", lines[0]);
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Images become patches ([`images`]), messages become tokens ([`text`]), both become a
 //! [`processor::Prompt`]; prompts and completions are laid in one [`pack::Pack`] that a
-//! [`models::VisionLanguageModel`] scores or continues ([`generate`]). This crate knows nothing of
+//! [`models::VisionLanguageModel`] scores or continues ([`generate`]). Conversations in which the model asks to
+//! look closer follow [`grounding`]. This crate knows nothing of
 //! rewards, losses, datasets or corruptions.
 
 pub mod config;
 mod error;
 pub mod generate;
+pub mod grounding;
 pub mod images;
 pub mod models;
 pub mod nn;

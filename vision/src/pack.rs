@@ -1,8 +1,10 @@
 //! One flat row of tokens for the model: prompts with their images, completions that share them.
 //!
 //! Decides how sequences are laid in a row without padding and which hidden state predicts which token.
-//! A prompt is a root segment, run once; its completions are segments that continue it. Prompts about the
-//! same images share their common beginning. Knows no weights. T is the row's tokens, N the scored ones (all completions' tokens, in order of addition).
+//! A prompt is a root segment, run once; its completions are segments that continue it. A completion may be
+//! a whole rest of a conversation, with further images and with turns that are read but not scored. Prompts
+//! about the same images share their common beginning. Knows no weights. T is the row's tokens, N the scored
+//! ones (of all completions, in order of addition).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub struct Pack {
     pub segments: Arc<Segments>,
     /// Roots of the row.
     pub(crate) roots: Vec<Root>,
+    /// Completions with images of their own, and these, in order of segments.
+    pub(crate) continued: Vec<(usize, Vec<Arc<Patches>>)>,
     /// Rows whose hidden states predict the targets, `[N]`.
     pub predictors_n: Vec<u32>,
     /// Token ids that are scored, `[N]`.
@@ -39,12 +43,50 @@ pub(crate) struct Root {
     pub images: Vec<Arc<Patches>>,
 }
 
+/// What continues a prompt: an answer, or the rest of a conversation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Continuation {
+    /// Token ids, an image's placeholder once for each of its tokens.
+    pub ids: Vec<u32>,
+    /// Runs of `ids` that are scored, in order and apart; what stands between them is read only.
+    pub scored: Vec<Range<usize>>,
+    /// The images whose tokens are among `ids`, in order.
+    pub images: Vec<Arc<Patches>>,
+}
+
+impl Continuation {
+    /// An answer, all of whose tokens are scored.
+    pub fn answer(ids: &[u32]) -> Self {
+        Self { ids: ids.to_vec(), scored: std::iter::once(0..ids.len()).collect(), images: vec![] }
+    }
+
+    /// How many of its tokens run: those before the last scored one, which predicts nothing.
+    fn run(&self) -> usize {
+        self.scored.last().map_or(0, |last| last.end - 1)
+    }
+
+    fn check(&self, place: &str) -> Result<()> {
+        let (mut end, total) = (0, self.ids.len());
+        for scored in &self.scored {
+            if scored.is_empty() || scored.start < end || scored.end > total {
+                let expected = format!("runs of at least one token, in order, within {end}..{total}");
+                return Err(Error::input(place, "scored", expected, format!("{scored:?}")));
+            }
+            end = scored.end;
+        }
+        match end {
+            0 => Err(Error::input(place, "completion", "at least one token", "empty")),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Lays prompts and completions one after another.
 #[derive(Debug, Default)]
 pub struct PackBuilder {
     prompts: Vec<Asked>,
     /// The prompt and tokens of each completion, in order of addition.
-    completions: Vec<(usize, Vec<u32>)>,
+    completions: Vec<(usize, Continuation)>,
     tokens: usize,
 }
 
@@ -90,16 +132,23 @@ impl PackBuilder {
     /// # Errors
     /// An empty completion, or a prompt that was not added.
     pub fn completion(&mut self, root: usize, ids: &[u32]) -> Result<usize> {
+        self.continuation(root, Continuation::answer(ids))
+    }
+
+    /// Adds what continues the prompt `root`; tokens after the last scored one do not run. The result is its
+    /// index in [`Pack::sequences`].
+    ///
+    /// # Errors
+    /// Nothing that is scored, runs that overlap or do not lie in it, or a prompt that was not added.
+    pub fn continuation(&mut self, root: usize, continuation: Continuation) -> Result<usize> {
         let sequence = self.completions.len();
         let place = format!("completion {sequence}");
-        if ids.is_empty() {
-            return Err(Error::input(place, "completion", "at least one token", "empty"));
-        }
+        continuation.check(&place)?;
         if root >= self.prompts.len() {
             return Err(Error::input(place, "prompt", format!("below {}", self.prompts.len()), root));
         }
-        self.tokens += ids.len() - 1;
-        self.completions.push((root, ids.to_vec()));
+        self.tokens += continuation.run();
+        self.completions.push((root, continuation));
         Ok(sequence)
     }
 
@@ -155,6 +204,7 @@ struct Row {
     lens_and_parents: Vec<(usize, Option<usize>)>,
     ends: Vec<usize>,
     roots: Vec<Root>,
+    continued: Vec<(usize, Vec<Arc<Patches>>)>,
     /// Predictors and targets of each completion.
     sequences: Vec<Vec<(u32, u32)>>,
 }
@@ -167,15 +217,18 @@ impl Row {
         self.lens_and_parents.len() - 1
     }
 
-    /// The last token predicts nothing, so it does not run.
-    fn completion(&mut self, parent: usize, sequence: usize, ids: &[u32]) {
-        let (first, run) = (self.ids_t.len(), &ids[..ids.len() - 1]);
+    fn completion(&mut self, parent: usize, sequence: usize, continuation: &Continuation) {
+        let (first, run) = (self.ids_t.len(), &continuation.ids[..continuation.run()]);
         if !run.is_empty() {
-            self.segment(run, Some(parent));
+            let segment = self.segment(run, Some(parent));
+            if !continuation.images.is_empty() {
+                self.continued.push((segment, continuation.images.clone()));
+            }
         }
-        let predictors = std::iter::once(self.ends[parent] - 1).chain(first..first + run.len());
-        let pairs = predictors.zip(ids).map(|(predictor, &target)| (predictor as u32, target));
-        self.sequences[sequence] = pairs.collect();
+        let before = self.ends[parent] - 1;
+        let predictor = |at: usize| if at == 0 { before } else { first + at - 1 };
+        let pair = |at: usize| (predictor(at) as u32, continuation.ids[at]);
+        self.sequences[sequence] = continuation.scored.iter().cloned().flatten().map(pair).collect();
     }
 
     fn finish(self) -> Result<Pack> {
@@ -190,6 +243,7 @@ impl Row {
             segments: Arc::new(Segments::new(&self.lens_and_parents)?),
             ids_t: self.ids_t,
             roots: self.roots,
+            continued: self.continued,
             predictors_n,
             targets_n,
             sequences,

@@ -12,6 +12,9 @@ use crate::{Error, Result};
 const IMAGE_TOKEN: &str = "<|image_pad|>";
 const VIDEO_TOKEN: &str = "<|video_pad|>";
 
+/// Stands for what an assistant said, where only what follows it is wanted.
+const SAID: &str = "[said]";
+
 /// Files beside the tokenizer's that are carried from the directory read to the directory written, where
 /// they exist.
 const KEPT: [&str; 10] = [
@@ -92,7 +95,44 @@ impl Processor {
         let contents = messages.iter().flat_map(|message| &message.content);
         let asked = contents.filter(|content| matches!(content, Content::Image(_))).count();
         self.equal("images", asked, "contents of type image", images.len())?;
-        let ids = self.tokenizer.encode(&self.template.render(messages, true)?)?;
+        self.expand(&self.template.render(messages, true)?, images)
+    }
+
+    /// The ids of `user`'s turn where it follows an assistant's turn that stands as ids already: from the
+    /// assistant's closing token, which is the first of them, up to the opening of the next turn. `history` are
+    /// the messages before that assistant's turn.
+    ///
+    /// What was said is not needed, so it is never tokenised again: a closing token is special, and text behind
+    /// it is cut the same way whatever stands before.
+    ///
+    /// # Errors
+    /// As [`Processor::prompt`], for `user` and `images` alone; and a template that does not close an
+    /// assistant's turn with a token of its own behind the text.
+    pub fn turn(&self, history: &[Message], user: &Message, images: &[Arc<Patches>]) -> Result<Prompt> {
+        let asked = user.content.iter().filter(|content| matches!(content, Content::Image(_))).count();
+        self.equal("images", asked, "contents of type image", images.len())?;
+        let messages = [history, &[Message::text("assistant", SAID), user.clone()]].concat();
+        let text = self.template.render(&messages, true)?;
+        let rest = text.rfind(SAID).map(|at| &text[at + SAID.len()..]);
+        let prompt = self.expand(rest.unwrap_or_default(), images)?;
+        let special = |id: &u32| self.tokenizer.decode(&[*id], true).is_ok_and(|text| text.is_empty());
+        match prompt.input_ids.first().is_some_and(special) {
+            true => Ok(prompt),
+            false => {
+                let expected = "a special token right behind the text of an assistant's turn";
+                Err(Error::input(
+                    "chat template",
+                    "closing",
+                    expected,
+                    format!("{:?}", rest.unwrap_or_default()),
+                ))
+            }
+        }
+    }
+
+    /// The ids of a rendered text, every placeholder as many times as its picture has tokens.
+    fn expand(&self, text: &str, images: &[Arc<Patches>]) -> Result<Prompt> {
+        let ids = self.tokenizer.encode(text)?;
         if ids.contains(&self.video_token_id) {
             return Err(Error::input("prompt", "messages", format!("without {VIDEO_TOKEN}"), "with it"));
         }

@@ -2,7 +2,7 @@
 
 use crate::Dose;
 use crate::entry::Entry;
-use crate::fast::{byte, wide};
+use crate::fast::{byte, each, made, wide};
 use crate::filter::{Border, Kernel, filter_row};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -12,10 +12,14 @@ pub(crate) const DEFOCUS: Entry = Entry {
     summary: "a lens out of focus: a soft disk of radius 3 to 10 pixels (ImageNet-C)",
     random: false,
     render: defocus,
+    kernels: crate::device::blur::defocus,
 };
 
 /// Rows that share their running sums.
-const BAND: usize = 32;
+const BAND: usize = 64;
+
+/// Elements that are summed at a time, in registers.
+const LANES: usize = 64;
 
 /// The published kernel is a disk blurred by a small Gaussian; filters commute, so the disk is taken by running
 /// sums (two terms a row of the disk, exact in integers) and the Gaussian after it.
@@ -105,58 +109,67 @@ fn disk_sums(image: &RgbImage, disk: &Disk) -> Vec<f32> {
     let mut out = vec![0.; stride * h];
     out.par_chunks_mut(stride * BAND).enumerate().for_each(|(band, to)| {
         let (top, lines) = ((band * BAND) as i64 - reach as i64, to.len() / stride + 2 * reach);
-        let mut sums = vec![0u32; padded * lines];
-        let (mut total, mut gain) = (vec![0u32; stride], vec![0u32; stride]);
-        for (line, sums) in sums.chunks_mut(padded).enumerate() {
+        let mut sums = vec![0u32; padded * lines + LANES];
+        for (line, sums) in sums.chunks_exact_mut(padded).enumerate() {
             let y = Border::Reflect.at(top + line as i64, h);
             running_sums(&image.as_raw()[y * stride..][..stride], reach, sums);
         }
         for (y, to) in to.chunks_mut(stride).enumerate() {
             let sums = &sums[y * padded..];
-            wide!({
-                total.fill(0);
-                add_runs(sums, padded, reach, &runs, &mut total, false);
-                gain.fill(0);
-                add_runs(sums, padded, reach, &gains, &mut gain, false);
-                add_runs(sums, padded, reach, &losses, &mut gain, true);
-                for ((t, s), g) in to.iter_mut().zip(&total).zip(&gain) {
-                    *t = *s as f32 + leak * (*g as i32) as f32;
-                }
-            });
+            wide!(disk_row(sums, padded, reach, [&runs, &gains, &losses], leak, to));
         }
     });
     out
 }
 
-/// Adds to `total[x]` (or takes away) the sums of runs about `x`, from the running sums of the rows.
+/// A row of the disk's sums, from the running sums of the rows about it.
 #[inline(always)]
-fn add_runs(
+fn disk_row(
     sums: &[u32],
     padded: usize,
     reach: usize,
-    runs: &[(i64, i64, i64)],
-    total: &mut [u32],
-    negative: bool,
+    [runs, gains, losses]: [&[(i64, i64, i64)]; 3],
+    leak: f32,
+    to: &mut [f32],
 ) {
+    // Beyond the end of a row stand the next one's sums; what is made of them is thrown away.
+    for (i, to) in to.chunks_mut(LANES).enumerate() {
+        let sums = &sums[LANES * i..];
+        let total = run_sums(sums, padded, reach, runs);
+        let (gain, loss) = (run_sums(sums, padded, reach, gains), run_sums(sums, padded, reach, losses));
+        for (k, t) in to.iter_mut().enumerate() {
+            *t = total[k] as f32 + leak * (gain[k].wrapping_sub(loss[k]) as i32) as f32;
+        }
+    }
+}
+
+/// The sums of runs about so many neighbouring elements.
+#[inline(always)]
+fn run_sums(sums: &[u32], padded: usize, reach: usize, runs: &[(i64, i64, i64)]) -> [u32; LANES] {
+    let mut total = [0u32; LANES];
     for (down, right, half) in runs {
-        let row = &sums[(down + reach as i64) as usize * padded..][..padded];
+        let row = &sums[(down + reach as i64) as usize * padded..];
         let at = |x: i64| 3 * (x + reach as i64) as usize;
-        let (left, right) = (&row[at(right - half)..], &row[at(right + half + 1)..]);
-        let (left, right) = if negative { (right, left) } else { (left, right) };
+        let (left, right) = (&row[at(right - half)..][..LANES], &row[at(right + half + 1)..][..LANES]);
         for ((t, l), r) in total.iter_mut().zip(left).zip(right) {
             *t = t.wrapping_add(r.wrapping_sub(*l));
         }
     }
+    total
 }
 
 /// `sums[x]` = the sum of all elements of the row, extended by `reach` pixels, that stand before `x`.
 fn running_sums(row: &[u8], reach: usize, sums: &mut [u32]) {
     let w = row.len() / 3;
     let mut sum = [0u32; 3];
-    let extended = (0..reach).map(|i| Border::Reflect.at(i as i64 - reach as i64, w));
-    let after = (w..w + reach).map(|i| Border::Reflect.at(i as i64, w));
-    for (s, x) in sums.as_chunks_mut::<3>().0.iter_mut().zip(extended.chain(0..w).chain(after).chain([0])) {
+    let (before, rest) = sums.as_chunks_mut::<3>().0.split_at_mut(reach);
+    let (within, after) = rest.split_at_mut(w);
+    let pixel = |x: i64| each(made(|c| row[3 * Border::Reflect.at(x, w) + c]), u32::from);
+    let mut add = |s: &mut [u32; 3], pixel: [u32; 3]| {
         *s = sum;
-        (0..3).for_each(|c| sum[c] = sum[c].wrapping_add(u32::from(row[3 * x + c])));
-    }
+        sum = made(|c| sum[c].wrapping_add(pixel[c]));
+    };
+    before.iter_mut().zip(-(reach as i64)..).for_each(|(s, x)| add(s, pixel(x)));
+    within.iter_mut().zip(row.as_chunks::<3>().0).for_each(|(s, p)| add(s, each(*p, u32::from)));
+    after.iter_mut().zip(w as i64..).for_each(|(s, x)| add(s, pixel(x)));
 }

@@ -12,7 +12,7 @@ mod zoom;
 pub(crate) use defocus::{DEFOCUS, Disk};
 pub(crate) use glass::{GLASS, glass_parts};
 pub(crate) use motion::{MOTION, Streak, motion_streak};
-pub(crate) use zoom::{Line, ZOOM, clipped, zoom_factors};
+pub(crate) use zoom::{Cut, Line, ZOOM, ZOOM_HENDRYCKS, clipped, zoom_factors, zoomed};
 
 /// scikit-image's Gaussian: cut at four standard deviations, the edge repeated.
 pub(crate) const GAUSSIAN: Entry = Entry {
@@ -20,6 +20,7 @@ pub(crate) const GAUSSIAN: Entry = Entry {
     summary: "a Gaussian blur of 1 to 6 pixels (ImageNet-C, validation set)",
     random: false,
     render: |image, dose| blur_rows(image, &Kernel::gaussian(gaussian_sigma(dose), 4.), Border::Edge),
+    kernels: crate::device::blur::gaussian,
 };
 
 /// In pixels of the picture.

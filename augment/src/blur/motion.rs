@@ -12,6 +12,7 @@ pub(crate) const MOTION: Entry = Entry {
     summary: "a camera in motion: a one-sided streak of 21 to 41 pixels within 45 degrees of level (ImageNet-C)",
     random: true,
     render: |image, dose| motion(image, &motion_streak(dose)),
+    kernels: crate::device::blur::motion,
 };
 
 /// The camera's.

@@ -2,7 +2,7 @@
 
 use crate::Dose;
 use crate::entry::Entry;
-use crate::fast::{byte, made, wide};
+use crate::fast::{byte, four, made, wide};
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -10,8 +10,24 @@ pub(crate) const ZOOM: Entry = Entry {
     name: "zoom_blur",
     summary: "zooming during the exposure, by up to 11 to 31 percent; copies are cut at top left (imagecorruptions)",
     random: false,
-    render: |image, dose| zoom(image, &zoom_factors(dose)),
+    render: |image, dose| zoom(image, &zoom_factors(dose), Cut::TopLeft),
+    kernels: crate::device::blur::zoom,
 };
+
+pub(crate) const ZOOM_HENDRYCKS: Entry = Entry {
+    name: "zoom_blur_hendrycks",
+    summary: "zooming during the exposure, as ImageNet-C itself: enlarged copies are cut to their middle",
+    random: false,
+    render: |image, dose| zoom(image, &zoom_factors(dose), Cut::Middle),
+    kernels: crate::device::blur::zoom_hendrycks,
+};
+
+/// Which part of an enlarged copy is kept.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Cut {
+    TopLeft,
+    Middle,
+}
 
 /// The published ranges `arange(1, end, step)`, with numpy's surplus last value at level 1.
 pub(crate) fn zoom_factors(dose: &Dose) -> Vec<f64> {
@@ -37,9 +53,9 @@ pub(crate) struct Line {
     pub(crate) part: f32,
 }
 
-/// The first `count` places of a side of `n` pixels cut to its middle `ceil(n / zoom)` and enlarged again, the
-/// first and last of them kept in place (scipy's `zoom` of order 1); `count` none means all of them.
-pub(crate) fn clipped(n: usize, zoom: f64, count: Option<usize>) -> Vec<Line> {
+/// Every place of a side of `n` pixels cut to its middle `ceil(n / zoom)` and enlarged again, the first and last of them
+/// kept in place (scipy's `zoom` of order 1).
+pub(crate) fn clipped(n: usize, zoom: f64) -> Vec<Line> {
     let cut = ((n as f64 / zoom).ceil() as usize).clamp(1, n);
     let first = (n - cut) / 2;
     let all = ((cut as f64 * zoom).round_ties_even() as usize).max(n);
@@ -49,16 +65,26 @@ pub(crate) fn clipped(n: usize, zoom: f64, count: Option<usize>) -> Vec<Line> {
         let at = (place as usize).min(cut - 1);
         Line { at: first + at, next: usize::from(at + 1 < cut), part: (place - at as f64) as f32 }
     };
-    (0..count.unwrap_or(all)).map(line).collect()
+    (0..all).map(line).collect()
 }
 
-fn zoom(image: &RgbImage, factors: &[f64]) -> RgbImage {
+/// The `n` of those places that are kept.
+pub(crate) fn zoomed(n: usize, zoom: f64, kept: Cut) -> Vec<Line> {
+    let mut lines = clipped(n, zoom);
+    if kept == Cut::Middle {
+        lines.drain(..(lines.len() - n) / 2);
+    }
+    lines.truncate(n);
+    lines
+}
+
+fn zoom(image: &RgbImage, factors: &[f64], kept: Cut) -> RgbImage {
     let (w, h) = (image.width() as usize, image.height() as usize);
-    let lines = |n: usize| factors[1..].iter().map(|z| clipped(n, *z, Some(n))).collect::<Vec<_>>();
+    let lines = |n: usize| factors[1..].iter().map(|z| zoomed(n, *z, kept)).collect::<Vec<_>>();
     let (columns, lines) = (lines(w), lines(h));
     let stride = 3 * w;
     let mut out = RgbImage::new(image.width(), image.height());
-    let space = || (vec![[0f32; 4]; w], vec![[0f32; 4]; w]);
+    let space = || (vec![0f32; stride + 1], vec![[0f32; 4]; w]);
     out.par_chunks_mut(stride).enumerate().for_each_init(space, |(row, sum), (y, to)| {
         let source = |y: usize| &image.as_raw()[y * stride..][..stride];
         wide!({
@@ -81,20 +107,18 @@ fn zoom(image: &RgbImage, factors: &[f64]) -> RgbImage {
 }
 
 #[inline(always)]
-fn blend(a: &[u8], b: &[u8], part: f32, row: &mut [[f32; 4]]) {
-    for ((r, a), b) in row.iter_mut().zip(a.as_chunks::<3>().0).zip(b.as_chunks::<3>().0) {
-        for c in 0..3 {
-            r[c] = f32::from(a[c]) + (f32::from(b[c]) - f32::from(a[c])) * part;
-        }
+fn blend(a: &[u8], b: &[u8], part: f32, row: &mut [f32]) {
+    for ((r, a), b) in row.iter_mut().zip(a).zip(b) {
+        *r = f32::from(*a) + (f32::from(*b) - f32::from(*a)) * part;
     }
 }
 
 #[inline(always)]
-fn enlarge(row: &[[f32; 4]], columns: &[Line], sum: &mut [[f32; 4]]) {
+fn enlarge(row: &[f32], columns: &[Line], sum: &mut [[f32; 4]]) {
     for (s, line) in sum.iter_mut().zip(columns) {
-        let (a, b) = (row[line.at], row[line.at + line.next]);
-        for c in 0..4 {
-            s[c] += a[c] + (b[c] - a[c]) * line.part;
-        }
+        let (a, b) = (four(row, 3 * line.at), four(row, 3 * (line.at + line.next)));
+        // All is read before anything is written, or the four do not become one register.
+        let add: [f32; 4] = made(|c| s[c] + (a[c] + (b[c] - a[c]) * line.part));
+        *s = add;
     }
 }

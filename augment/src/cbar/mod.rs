@@ -6,13 +6,13 @@ use crate::fast::{byte, each, rows};
 use crate::{Dose, random::Key};
 use image::RgbImage;
 
-mod caustic;
-mod cutout;
-mod perlin;
-mod plasma;
-mod sparkles;
-mod spectral;
-mod waves;
+pub(crate) mod caustic;
+pub(crate) mod cutout;
+pub(crate) mod perlin;
+pub(crate) mod plasma;
+pub(crate) mod sparkles;
+pub(crate) mod spectral;
+pub(crate) mod waves;
 
 pub(crate) use caustic::CAUSTIC_REFRACTION;
 pub(crate) use cutout::CHECKERBOARD;
@@ -21,11 +21,6 @@ pub(crate) use plasma::PLASMA;
 pub(crate) use sparkles::{INVERSE_SPARKLES, SPARKLES};
 pub(crate) use spectral::{BLUE_SAMPLE, BROWNISH};
 pub(crate) use waves::{CONCENTRIC, SINGLE_FREQUENCY};
-
-/// The shorter side.
-fn side(image: &RgbImage) -> f32 {
-    image.width().min(image.height()) as f32
-}
 
 /// The published severity, a number of 0 to 10, that stands for the level.
 fn published(dose: &Dose, levels: [f32; 5]) -> f32 {
@@ -38,6 +33,7 @@ fn key(dose: &Dose, name: &str) -> Key {
 }
 
 /// Each pixel as `f(x, y, its three greys)`.
+#[inline(always)]
 fn pixels(image: &RgbImage, f: impl Fn(f32, f32, [f32; 3]) -> [f32; 3] + Sync) -> RgbImage {
     rows!(image, |y, from, to| {
         let pixels = to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0);

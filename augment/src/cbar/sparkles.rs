@@ -1,8 +1,10 @@
 //! Stars with rays, and darkness with a star cut out of it.
 
-use super::{key, pixels, published, side};
+use super::{key, pixels, published};
 use crate::Dose;
 use crate::entry::Entry;
+use crate::fast::each;
+use crate::math::{angle_of, power};
 use crate::random::Key;
 use image::RgbImage;
 use std::f32::consts::{PI, TAU};
@@ -12,6 +14,7 @@ pub(crate) const SPARKLES: Entry = Entry {
     summary: "five white stars with many rays (ImageNet-C-bar)",
     random: true,
     render: sparkles,
+    kernels: crate::device::cbar::sparkles,
 };
 
 pub(crate) const INVERSE_SPARKLES: Entry = Entry {
@@ -19,13 +22,14 @@ pub(crate) const INVERSE_SPARKLES: Entry = Entry {
     summary: "the picture seen through one star, white beyond its rays (ImageNet-C-bar)",
     random: true,
     render: inverse,
+    kernels: crate::device::cbar::inverse,
 };
 
 /// A star: its middle and the lengths of its rays.
-struct Star {
-    x: f32,
-    y: f32,
-    rays: Vec<f32>,
+pub(crate) struct Star {
+    pub(crate) x: f32,
+    pub(crate) y: f32,
+    pub(crate) rays: Vec<f32>,
 }
 
 impl Star {
@@ -37,42 +41,55 @@ impl Star {
         Self { x, y, rays: normals.iter().map(|n| (radius + 0.25 * radius * n).max(least)).collect() }
     }
 
-    /// How bright the star is at a place, 0 to 1; `power` is how fast it falls off.
-    fn light(&self, x: f32, y: f32, power: f32) -> f32 {
+    /// How bright the star is at a place, 0 to 1; `fall` is how fast it falls off.
+    #[inline(always)]
+    fn light(&self, x: f32, y: f32, fall: f32) -> f32 {
         let (dx, dy) = (x - self.x, y - self.y);
-        let place = (dx.atan2(dy) + PI) / TAU * self.rays.len() as f32;
-        let (ray, part) = (place as usize, place.fract());
+        let place = (angle_of(dx, dy) + PI) / TAU * self.rays.len() as f32;
+        let whole = place.floor();
+        let (ray, part) = (whole as usize, place - whole);
         let ray_at = |i: usize| self.rays[i % self.rays.len()];
         let length = ray_at(ray) + part * (ray_at(ray + 1) - ray_at(ray));
-        let near = (length * length / (dx * dx + dy * dy + 1e-4)).powf(power);
+        let near = length * length / (dx * dx + dy * dy + 1e-4);
+        let near = if fall == 1. { near } else { power(near, fall) };
         ((1. - (part - 0.5) * (part - 0.5)) * near).clamp(0., 1.)
     }
 }
 
-fn sparkles(image: &RgbImage, dose: &Dose) -> RgbImage {
+/// The five stars of `sparkles`.
+pub(crate) fn stars(dose: &Dose, (w, h): (usize, usize)) -> [Star; 5] {
     let key = key(dose, SPARKLES.name);
-    let radius = 0.01 * published(dose, [1., 2., 3., 5., 6.]) * side(image);
+    let radius = 0.01 * published(dose, [1., 2., 3., 5., 6.]) * w.min(h) as f32;
     let star = |i: u32| {
-        let x = key.between(2 * i, 0., image.width() as f32);
-        Star::new((x, key.between(2 * i + 1, 0., image.height() as f32)), radius, 1., key, i)
+        let x = key.between(2 * i, 0., w as f32);
+        Star::new((x, key.between(2 * i + 1, 0., h as f32)), radius, 1., key, i)
     };
-    let stars = [0, 1, 2, 3, 4].map(star);
-    pixels(image, |x, y, v| {
-        stars.iter().fold(v, |v, star| {
+    [0, 1, 2, 3, 4].map(star)
+}
+
+fn sparkles(image: &RgbImage, dose: &Dose) -> RgbImage {
+    let stars = stars(dose, (image.width() as usize, image.height() as usize));
+    pixels(image, |x, y, mut v| {
+        for star in &stars {
             let light = star.light(x, y, 1.);
-            v.map(|v| v + light * (255. - v))
-        })
+            v = each(v, |v| v + light * (255. - v));
+        }
+        v
     })
 }
 
-fn inverse(image: &RgbImage, dose: &Dose) -> RgbImage {
+/// The star of `inverse_sparkles` and how fast it falls off.
+pub(crate) fn dark_star(dose: &Dose, (w, h): (usize, usize)) -> (Star, f32) {
     let key = key(dose, INVERSE_SPARKLES.name);
-    let radius = 0.25 * side(image);
-    let x = key.between(0, 0.25, 0.75) * image.width() as f32;
-    let star = Star::new((x, key.between(1, 0.25, 0.75) * image.height() as f32), radius, 0., key, 0);
-    let power = 6.5 * published(dose, [1., 2., 4., 9., 10.]) / 50.;
+    let x = key.between(0, 0.25, 0.75) * w as f32;
+    let star = Star::new((x, key.between(1, 0.25, 0.75) * h as f32), 0.25 * w.min(h) as f32, 0., key, 0);
+    (star, 6.5 * published(dose, [1., 2., 4., 9., 10.]) / 50.)
+}
+
+fn inverse(image: &RgbImage, dose: &Dose) -> RgbImage {
+    let (star, fall) = dark_star(dose, (image.width() as usize, image.height() as usize));
     pixels(image, |x, y, v| {
-        let light = star.light(x, y, power);
-        v.map(|v| 255. + light * (v - 255.))
+        let light = star.light(x, y, fall);
+        each(v, |v| 255. + light * (v - 255.))
     })
 }

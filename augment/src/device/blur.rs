@@ -1,10 +1,10 @@
 //! Blurs.
 
 use super::Plan;
+use crate::Dose;
 use crate::blur as cpu;
 use crate::filter::{Border, Kernel};
 use crate::random::Key;
-use crate::{Dose, degrade};
 
 /// Where a pass of a kernel reads or writes: a buffer, and whether it holds bytes.
 #[derive(Clone, Copy)]
@@ -37,15 +37,17 @@ fn picture(plan: &mut Plan, kernel: &Kernel, from: i32, to: i32) {
     separable(plan, (Side(from, true), Side(to, true)), (kernel, kernel), (3, Border::Edge), 1.);
 }
 
-pub(super) fn gaussian(plan: &mut Plan, dose: &Dose) {
-    picture(plan, &Kernel::gaussian(cpu::gaussian_sigma(dose), 4.), 0, 1);
+/// The picture blurred by a Gaussian of so many pixels.
+pub(super) fn blurred(plan: &mut Plan, sigma: f32) {
+    let (from, to) = (plan.from, plan.to);
+    picture(plan, &Kernel::gaussian(sigma, 4.), from, to);
 }
 
-pub(super) fn hawkeye(plan: &mut Plan, dose: &Dose) {
-    picture(plan, &Kernel::gaussian(degrade::blur_sigma(dose) * dose.pixel, 4.), 0, 1);
+pub(crate) fn gaussian(plan: &mut Plan, dose: &Dose) {
+    blurred(plan, cpu::gaussian_sigma(dose));
 }
 
-pub(super) fn defocus(plan: &mut Plan, dose: &Dose) {
+pub(crate) fn defocus(plan: &mut Plan, dose: &Dose) {
     let (disk, soft) = cpu::Disk::of(dose);
     let elements = 3 * plan.pixels();
     let sharp = plan.scratch(4 * elements);
@@ -55,7 +57,8 @@ pub(super) fn defocus(plan: &mut Plan, dose: &Dose) {
         runs.into_iter().chain(gains).chain(losses).flat_map(|(y, x, half)| [y, x, half].map(|v| v as i32));
     let runs = plan.ints(all.collect::<Vec<_>>());
     plan.launch("disk_sums", elements, &[sharp, runs]).of_ints(&counts).of_floats(&[disk.leak()]);
-    separable(plan, (Side(sharp, false), Side(1, true)), (&soft, &soft), (3, Border::Reflect), disk.scale);
+    let sides = (Side(sharp, false), Side(plan.to, true));
+    separable(plan, sides, (&soft, &soft), (3, Border::Reflect), disk.scale);
 }
 
 /// A streak from one buffer to another.
@@ -69,8 +72,9 @@ pub(super) fn streak(plan: &mut Plan, (from, to): (Side, Side), channels: usize,
     launch.of_ints(&[count, channels as i32, 0, 0, i32::from(from.1), i32::from(to.1)]);
 }
 
-pub(super) fn motion(plan: &mut Plan, dose: &Dose) {
-    streak(plan, (Side(0, true), Side(1, true)), 3, &cpu::motion_streak(dose));
+pub(crate) fn motion(plan: &mut Plan, dose: &Dose) {
+    let sides = (Side(plan.from, true), Side(plan.to, true));
+    streak(plan, sides, 3, &cpu::motion_streak(dose));
 }
 
 /// Places and weights of lines, as the kernels have them.
@@ -79,23 +83,32 @@ pub(super) fn lines(plan: &mut Plan, lines: &[cpu::Line]) -> (i32, i32) {
     (places, plan.floats(lines.iter().map(|l| l.part)))
 }
 
-pub(super) fn zoom(plan: &mut Plan, dose: &Dose) {
+pub(crate) fn zoom(plan: &mut Plan, dose: &Dose) {
+    zoomed(plan, dose, cpu::Cut::TopLeft);
+}
+
+pub(crate) fn zoom_hendrycks(plan: &mut Plan, dose: &Dose) {
+    zoomed(plan, dose, cpu::Cut::Middle);
+}
+
+fn zoomed(plan: &mut Plan, dose: &Dose, cut: cpu::Cut) {
     let factors = cpu::zoom_factors(dose);
     let ((w, h), elements) = (plan.size, 3 * plan.pixels());
-    let all = |n: usize| factors[1..].iter().flat_map(|z| cpu::clipped(n, *z, Some(n))).collect::<Vec<_>>();
+    let all = |n: usize| factors[1..].iter().flat_map(|z| cpu::zoomed(n, *z, cut)).collect::<Vec<_>>();
     let (columns, across) = lines(plan, &all(w));
     let (rows, down) = lines(plan, &all(h));
     let launch = plan.launch("zoom", elements, &[columns, across, rows, down]);
     launch.of_ints(&[factors.len() as i32 - 1]);
 }
 
-pub(super) fn glass(plan: &mut Plan, dose: &Dose) {
+pub(crate) fn glass(plan: &mut Plan, dose: &Dose) {
     let (kernel, reach, sweeps) = cpu::glass_parts(dose);
     let pixels = plan.pixels();
     let (soft, moved) = (plan.scratch(3 * pixels), plan.scratch(3 * pixels));
-    picture(plan, &kernel, 0, soft);
+    let (from, to) = (plan.from, plan.to);
+    picture(plan, &kernel, from, soft);
     let sweeps = if reach == 0 { 0 } else { sweeps };
     let launch = plan.launch("shuffle", pixels, &[soft, moved]).key(Key::new(dose.seed, cpu::GLASS.name));
-    launch.of_ints(&[reach as i32, sweeps as i32]);
-    picture(plan, &kernel, moved, 1);
+    launch.of_ints(&[reach as i32, sweeps as i32]).of_floats(&[0., dose.pixel]);
+    picture(plan, &kernel, moved, to);
 }

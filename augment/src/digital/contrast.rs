@@ -11,6 +11,7 @@ pub(crate) const CONTRAST: Entry = Entry {
     summary: "contrast lowered to 0.4 to 0.05 about each channel's mean (ImageNet-C)",
     random: false,
     render: contrast,
+    kernels: crate::device::noise::contrast,
 };
 
 /// How much of it is kept.

@@ -10,9 +10,9 @@ mod pixelate;
 mod saturate;
 
 pub(crate) use contrast::{CONTRAST, contrast_kept};
-pub(crate) use elastic::{ELASTIC, ELASTIC_FIELDS, elastic_parts};
+pub(crate) use elastic::{ELASTIC, ELASTIC_FIELDS, ELASTIC_HENDRYCKS, Sheet, hendrycks};
 pub(crate) use jpeg::{compress, jpeg_steps};
-pub(crate) use pixelate::{PIXELATE, nearest, pixels_kept, shrunk};
+pub(crate) use pixelate::{PIXELATE, PIXELATE_HENDRYCKS, nearest, pixels_kept, shrunk};
 pub(crate) use saturate::{SATURATE, saturation};
 
 pub(crate) const JPEG: Entry = Entry {
@@ -20,6 +20,7 @@ pub(crate) const JPEG: Entry = Entry {
     summary: "JPEG of quality 25 to 7, as libjpeg writes and reads it (ImageNet-C)",
     random: false,
     render: |image, dose| compress(image, jpeg_quality(dose)),
+    kernels: crate::device::geometry::jpeg,
 };
 
 pub(crate) fn jpeg_quality(dose: &Dose) -> u32 {

@@ -3,19 +3,29 @@
 use crate::Dose;
 use crate::entry::Entry;
 use crate::fast::rows;
-use crate::filter::box_reduce;
+use crate::filter::box_resize;
 use image::RgbImage;
 
 pub(crate) const PIXELATE: Entry = Entry {
     name: "pixelate",
     summary: "shrunk to 0.6 to 0.25 by Pillow's box filter, enlarged by the nearest pixel (imagecorruptions)",
     random: false,
-    render: |image, dose| {
-        let keep = pixels_kept(dose);
-        let side = |n: u32| shrunk(n, keep);
-        enlarge_nearest(&box_reduce(image, side(image.width()), side(image.height())), image.dimensions())
-    },
+    render: |image, dose| enlarge_nearest(&reduced(image, dose), image.dimensions()),
+    kernels: crate::device::geometry::pixelate,
 };
+
+pub(crate) const PIXELATE_HENDRYCKS: Entry = Entry {
+    name: "pixelate_hendrycks",
+    summary: "shrunk to 0.6 to 0.25 and enlarged by Pillow's box filter both times, as ImageNet-C itself",
+    random: false,
+    render: |image, dose| box_resize(&reduced(image, dose), image.width(), image.height()),
+    kernels: crate::device::geometry::pixelate_hendrycks,
+};
+
+fn reduced(image: &RgbImage, dose: &Dose) -> RgbImage {
+    let keep = pixels_kept(dose);
+    box_resize(image, shrunk(image.width(), keep), shrunk(image.height(), keep))
+}
 
 /// How many of a side's pixels are left, as a share.
 pub(crate) fn pixels_kept(dose: &Dose) -> f64 {

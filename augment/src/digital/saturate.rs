@@ -10,6 +10,7 @@ pub(crate) const SATURATE: Entry = Entry {
     summary: "the saturation of HSV lowered (levels 1, 2) or raised (3 to 5) (ImageNet-C, validation set)",
     random: false,
     render: saturate,
+    kernels: crate::device::noise::saturate,
 };
 
 /// With hue and value held, a channel's distance from the value is in proportion to the saturation. What has no hue

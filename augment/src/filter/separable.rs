@@ -67,25 +67,45 @@ pub(crate) fn filter_row<S: Sample, const C: usize>(
 ) {
     let (stride, radius) = (out.len(), kernels.1.radius());
     let h = source.len() / stride;
-    let row = |d: i64| &source[border.at(y as i64 + d, h) * stride..][..stride];
+    let start = |d: i64| border.at(y as i64 + d, h) * stride;
+    let pairs: Vec<_> = (0..kernels.0.0.len() as i64).map(|d| (start(d), start(-d))).collect();
     pad.resize(stride + 2 * C * radius, 0.);
-    let middle = &mut pad[C * radius..][..stride];
-    for (d, &k) in kernels.0.0.iter().enumerate() {
-        let (k, first) = if d == 0 { (k * 0.5, true) } else { (k, false) };
-        for ((m, a), b) in middle.iter_mut().zip(row(d as i64)).zip(row(-(d as i64))) {
-            let add = k * a.pair(*b);
-            *m = if first { add } else { *m + add };
-        }
-    }
+    weigh(source, &pairs, &kernels.0.0, &mut pad[C * radius..][..stride]);
     extend::<C>(pad, radius, border);
-    for (d, &k) in kernels.1.0.iter().enumerate() {
-        let (left, right) = (&pad[C * (radius - d)..][..stride], &pad[C * (radius + d)..][..stride]);
-        let (k, first) = if d == 0 { (k * 0.5, true) } else { (k, false) };
-        for ((o, a), b) in out.iter_mut().zip(left).zip(right) {
-            let add = k * (a + b);
-            *o = if first { add } else { *o + add };
+    let pairs: Vec<_> = (0..=radius).map(|d| (C * (radius - d), C * (radius + d))).collect();
+    weigh(pad, &pairs, &kernels.1.0, out);
+}
+
+/// `out[i]` = the sum over the taps of weight times (`source[left + i] + source[right + i]`), from the centre outwards;
+/// the centre's own pair is one sample twice.
+#[inline(always)]
+fn weigh<S: Sample>(source: &[S], pairs: &[(usize, usize)], weights: &[f32], out: &mut [f32]) {
+    // So many sums at a time stay in registers.
+    const LANES: usize = 64;
+    let (chunks, rest) = out.as_chunks_mut::<LANES>();
+    let done = LANES * chunks.len();
+    for (i, out) in chunks.iter_mut().enumerate() {
+        let mut sum = [0.; LANES];
+        for ((left, right), weight) in pairs.iter().zip(halved(weights)) {
+            let (left, right) = (&source[left + LANES * i..][..LANES], &source[right + LANES * i..][..LANES]);
+            for ((s, a), b) in sum.iter_mut().zip(left).zip(right) {
+                *s += weight * a.pair(*b);
+            }
+        }
+        *out = sum;
+    }
+    for (i, out) in (done..).zip(rest) {
+        *out = 0.;
+        for ((left, right), weight) in pairs.iter().zip(halved(weights)) {
+            *out += weight * source[left + i].pair(source[right + i]);
         }
     }
+}
+
+/// The weights from the centre outwards, the first one halved.
+#[inline(always)]
+fn halved(weights: &[f32]) -> impl Iterator<Item = f32> {
+    weights.iter().enumerate().map(|(d, k)| if d == 0 { k * 0.5 } else { *k })
 }
 
 /// Fills the `radius` pixels before and after the row that stands in the middle of `pad`.

@@ -19,6 +19,7 @@ pub(crate) const GAUSSIAN: Entry = Entry {
         let sigma = gaussian_sigma(dose);
         normal(image, dose, GAUSSIAN.name, |v, n| v + sigma * n)
     },
+    kernels: crate::device::noise::gaussian,
 };
 
 pub(crate) const SPECKLE: Entry = Entry {
@@ -29,6 +30,7 @@ pub(crate) const SPECKLE: Entry = Entry {
         let sigma = speckle_sigma(dose);
         normal(image, dose, SPECKLE.name, |v, n| v + v * (sigma * n))
     },
+    kernels: crate::device::noise::speckle,
 };
 
 pub(crate) const IMPULSE: Entry = Entry {
@@ -36,6 +38,7 @@ pub(crate) const IMPULSE: Entry = Entry {
     summary: "bit errors: each channel of each pixel set to 0 or 255 with a small probability (ImageNet-C)",
     random: true,
     render: impulse,
+    kernels: crate::device::noise::impulse,
 };
 
 /// In greys.

@@ -12,6 +12,7 @@ pub(crate) const SHOT: Entry = Entry {
     summary: "photon noise: each channel a Poisson count of 60 to 3 photons at white (ImageNet-C)",
     random: true,
     render: shot,
+    kernels: crate::device::noise::shot,
 };
 
 fn shot(image: &RgbImage, dose: &Dose) -> RgbImage {
@@ -26,11 +27,20 @@ fn shot(image: &RgbImage, dose: &Dose) -> RgbImage {
     })
 }
 
+/// More photons than these make less noise than greys can show, and ever longer tables.
+const MOST: f64 = 65_536.;
+
+/// ln k!, k at least 1, by Stirling's series.
+fn ln_factorial(k: f64) -> f64 {
+    k * k.ln() - k + 0.5 * (std::f64::consts::TAU * k).ln() + 1. / (12. * k) - 1. / (360. * k * k * k)
+}
+
 /// For each grey value: the sorted distribution function of its count, and where to begin the search in it.
 pub(crate) struct Counts {
-    /// `cumulative[start[v] + k]` = 2^32 P(count <= k), the last one saturated.
+    /// Of each grey value's possible results in order, 2^32 times the probability of one as great at most, the last one
+    /// saturated.
     pub(crate) cumulative: Vec<u32>,
-    /// For each grey value and upper byte of the draw, the first count that can be the answer (as a place in
+    /// For each grey value and upper byte of the draw, the first result that can be the answer (as a place in
     /// `cumulative`).
     pub(crate) guide: Vec<u32>,
     /// The grey value of each place in `cumulative`.
@@ -42,7 +52,7 @@ impl Counts {
         // Photons at white; the identity would need infinitely many, so below level 1 the noise's variance is
         // interpolated and not the count.
         let photons = 1. / dose.severity.constant(0., [60., 25., 12., 5., 3.].map(f32::recip));
-        Self::new(f64::from(photons))
+        Self::new(f64::from(photons).min(MOST))
     }
 
     fn new(photons: f64) -> Self {
@@ -56,17 +66,22 @@ impl Counts {
 
     fn add(&mut self, mean: f64, photons: f64) {
         let start = self.cumulative.len();
-        let (mut k, mut log_p, mut sum) = (0., -mean, 0.);
+        // Beyond eleven standard deviations there is nothing that 32 bits can show.
+        let reach = 11. * mean.sqrt() + 11.;
+        let mut k = (mean - reach).max(0.).floor();
+        let (mut log_p, mut sum) = (if k == 0. { -mean } else { k * mean.ln() - mean - ln_factorial(k) }, 0.);
         loop {
             sum += f64::exp(log_p);
-            // Beyond eleven standard deviations there is nothing that 32 bits can show.
-            let done = k > mean + 11. * mean.sqrt() + 11. || mean == 0.;
-            self.cumulative.push(if done {
-                u32::MAX
+            let done = k > mean + reach || mean == 0.;
+            let below = if done { u32::MAX } else { (sum * 4_294_967_296.).min(4_294_967_294.) as u32 };
+            let grey = (255. * k / photons).min(255.) as u8;
+            // Counts of one grey are one place.
+            if self.grey[start..].last() == Some(&grey) {
+                self.cumulative.pop();
             } else {
-                (sum * 4_294_967_296.).min(4_294_967_294.) as u32
-            });
-            self.grey.push((255. * k / photons).min(255.) as u8);
+                self.grey.push(grey);
+            }
+            self.cumulative.push(below);
             if done {
                 break;
             }
@@ -107,6 +122,25 @@ mod tests {
             p *= mean / f64::from(k + 1);
         }
         (first, second - first * first)
+    }
+
+    /// Oracle: the sum of the probabilities themselves, counted from zero.
+    #[test]
+    fn many_photons_are_poisson_too() {
+        let (photons, value) = (9000., 200u8);
+        let counts = Counts::new(photons);
+        let mean = photons * f64::from(value) / 255.;
+        let (mut p_log, mut below) = (-mean, [0f64; 256]);
+        for k in 0..20_000 {
+            below[(255. * f64::from(k) / photons).min(255.) as usize] += p_log.exp();
+            p_log += (mean / f64::from(k + 1)).ln();
+        }
+        for (bits, share) in [(1u32 << 30, 0.25), (1 << 31, 0.5), (3 << 30, 0.75), (4_290_000_000, 0.99884)] {
+            let grey = usize::from(counts.grey(value, bits));
+            let up_to = |grey: usize| below[..grey].iter().sum::<f64>();
+            assert!(up_to(grey) < share + 1e-6 && up_to(grey + 1) > share - 1e-6, "{bits}: {grey}");
+        }
+        assert!(counts.cumulative.len() < 256 * 64);
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! Frost on the window: a plate is enlarged to cover the picture and blended over it.
 
 use super::plate::plates;
+use crate::device::{self, Plan};
 use crate::entry::Entry;
-use crate::fast::{byte, made, wide};
+use crate::fast::{byte, each, four, made, wide};
+use crate::files::pictures;
 use crate::random::Key;
-use crate::{Corruption, Dose};
+use crate::{Corruption, Dose, Error, Limits, open};
 use image::RgbImage;
 use rayon::prelude::*;
+use std::path::{Path, PathBuf};
 
 pub(crate) const FROST: Entry = Entry {
     name: "frost",
     summary: "a frosted window over the picture, the plates made procedurally (ImageNet-C's blend)",
     random: true,
     render: |image, dose| frost(image, dose, plates()),
+    kernels: device::weather::frost,
 };
 
 /// Frost from pictures of one's own instead of the procedural plates.
@@ -26,6 +30,15 @@ impl Frost {
     #[must_use]
     pub fn from_plates(plates: Vec<RgbImage>) -> Option<Self> {
         (!plates.is_empty() && plates.iter().all(|p| !p.is_empty())).then_some(Self { plates })
+    }
+
+    /// Frost that draws one of the pictures below `folder`.
+    ///
+    /// # Errors
+    /// A folder without pictures, or a picture that cannot be read.
+    pub fn from_folder(folder: &Path, limits: &Limits) -> Result<Self, Error> {
+        let read = |path: &PathBuf| open(path, limits).map(|picture| picture.rgb);
+        Ok(Self { plates: pictures(folder)?.iter().map(read).collect::<Result<_, _>>()? })
     }
 }
 
@@ -44,6 +57,11 @@ impl Corruption for Frost {
 
     fn render(&self, image: &RgbImage, dose: &Dose) -> RgbImage {
         frost(image, dose, &self.plates)
+    }
+
+    fn kernels(&self, plan: &mut Plan, dose: &Dose) -> bool {
+        device::weather::frost_of(plan, dose, &self.plates);
+        true
     }
 }
 
@@ -101,16 +119,15 @@ fn frost(image: &RgbImage, dose: &Dose, plates: &[RgbImage]) -> RgbImage {
         FrostParts::of(dose, (w as usize, h as usize), plates);
     let (stride, plate_stride) = (3 * w as usize, 3 * plate.width() as usize);
     let mut out = RgbImage::new(w, h);
-    let space = || vec![[0f32; 4]; plate.width() as usize];
+    let space = || (vec![0f32; plate_stride + 1], vec![0f32; stride + 1]);
     out.par_chunks_mut(stride).zip(image.par_chunks(stride)).zip(&lines).for_each_init(
         space,
-        |row, ((to, from), line)| {
+        |(row, ice), ((to, from), line)| {
             wide!({
                 across_lines(plate.as_raw(), plate_stride, line, row);
-                let pixels = to.as_chunks_mut::<3>().0.iter_mut().zip(from.as_chunks::<3>().0);
-                for ((t, f), column) in pixels.zip(&columns) {
-                    let ice = along_row(row, column);
-                    *t = made(|c| byte(keep * f32::from(f[c]) + add * ice[c].clamp(0., 255.)));
+                along_row(row, &columns, ice);
+                for ((t, f), ice) in to.iter_mut().zip(from).zip(ice.iter()) {
+                    *t = byte(keep * f32::from(*f) + add * ice.clamp(0., 255.) + 0.002);
                 }
             });
         },
@@ -120,20 +137,26 @@ fn frost(image: &RgbImage, dose: &Dose, plates: &[RgbImage]) -> RgbImage {
 
 /// The four lines of a plate weighed together.
 #[inline(always)]
-fn across_lines(plate: &[u8], stride: usize, line: &Cubic, row: &mut [[f32; 4]]) {
-    let source = line.at.map(|y| plate[y * stride..][..stride].as_chunks::<3>().0);
-    for (x, r) in row.iter_mut().enumerate() {
-        for c in 0..3 {
-            r[c] = (0..4).map(|k| line.weight[k] * f32::from(source[k][x][c])).sum();
+fn across_lines(plate: &[u8], stride: usize, line: &Cubic, row: &mut [f32]) {
+    let lines: [&[u8]; 4] = each(line.at, |y| &plate[y * stride..][..stride]);
+    for (x, r) in row[..stride].iter_mut().enumerate() {
+        *r = 0.;
+        for (line, weight) in lines.iter().zip(line.weight) {
+            *r += weight * f32::from(line[x]);
         }
     }
 }
 
+/// Four pixels of a row weighed together for each column.
 #[inline(always)]
-fn along_row(row: &[[f32; 4]], column: &Cubic) -> [f32; 4] {
-    let mut sum = [0.; 4];
-    for (at, weight) in column.at.iter().zip(column.weight) {
-        (0..4).for_each(|c| sum[c] += weight * row[*at][c]);
+fn along_row(row: &[f32], columns: &[Cubic], ice: &mut [f32]) {
+    for (x, column) in columns.iter().enumerate() {
+        let mut sum = [0.; 4];
+        for (at, weight) in column.at.iter().zip(column.weight) {
+            let pixel = four(row, 3 * at);
+            sum = made(|c| sum[c] + weight * pixel[c]);
+        }
+        // The fourth is the next pixel's first, which is written after it.
+        ice[3 * x..3 * x + 4].copy_from_slice(&sum);
     }
-    sum
 }

@@ -9,9 +9,9 @@ mod frost;
 mod plasma;
 mod plate;
 mod snow;
-mod spatter;
+pub(crate) mod spatter;
 
-pub(crate) use fog::{FOG, fog_parts};
+pub(crate) use fog::{Clouds, FOG, FOG_HENDRYCKS};
 pub use frost::Frost;
 pub(crate) use frost::{FROST, FrostParts};
 pub(crate) use plasma::{plasma, plasma_levels};
@@ -37,6 +37,7 @@ pub(crate) const BRIGHTNESS: Entry = Entry {
             }
         })
     },
+    kernels: crate::device::noise::brightness,
 };
 
 /// In greys.

@@ -13,6 +13,7 @@ pub(crate) const SNOW: Entry = Entry {
     summary: "flakes along the wind and a whitened scene (ImageNet-C)",
     random: true,
     render: snow,
+    kernels: crate::device::weather::snow,
 };
 
 fn snow(image: &RgbImage, dose: &Dose) -> RgbImage {
@@ -70,7 +71,7 @@ impl Flakes {
 fn flakes(w: usize, h: usize, parts: &Flakes, dose: &Dose) -> (Vec<f32>, usize) {
     let Flakes { loc, scale, zoom, cut, .. } = *parts;
     let key = Key::new(dose.seed, SNOW.name);
-    let (columns, lines) = (clipped(w, zoom, None), clipped(h, zoom, None));
+    let (columns, lines) = (clipped(w, zoom), clipped(h, zoom));
     let width = columns.len();
     let mut field = vec![0.; width * lines.len()];
     field.par_chunks_mut(width).zip(&lines).for_each_init(

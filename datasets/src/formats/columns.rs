@@ -1,6 +1,8 @@
 //! Formats with a column for the question, one for the answer and one for the images.
 
 use super::{Columns, Draft, ImageStore, Mapped, answer};
+use crate::grade::choice::letter;
+use serde_json::Map;
 
 /// `problem, answer, images` (or `image`); `choices` where there are any.
 pub(super) fn easyr1(columns: &mut Columns, store: &ImageStore) -> Mapped<Draft> {
@@ -9,6 +11,19 @@ pub(super) fn easyr1(columns: &mut Columns, store: &ImageStore) -> Mapped<Draft>
     let images = store.take(columns, &["images", "image"])?;
     let choices = super::mme::plain_choices(columns)?;
     Ok(Draft { problem, answer, images, choices, ..Draft::default() })
+}
+
+/// `problem, answer, images, choices, ground_truth`: the answer is the value itself, the ground truth the letter of an
+/// option. It is asked as it is trained on, without the options, which stay in `meta` with the letter.
+pub(super) fn geometry3k(columns: &mut Columns, store: &ImageStore) -> Mapped<Draft> {
+    let problem = columns.text("problem")?;
+    let options = super::mme::plain_choices(columns)?;
+    let stated = answer::take(columns, &["answer"])?;
+    let at = (0..options.len()).find(|&i| stated == letter(i).to_string());
+    let answer = at.map_or(stated, |i| options[i].clone());
+    let images = store.take(columns, &["images", "image"])?;
+    let meta = Map::from_iter([("options".to_owned(), options.into())]);
+    Ok(Draft { problem, answer, images, meta, ..Draft::default() })
 }
 
 /// `question, answer, image` with paths into a folder or an archive beside the file.

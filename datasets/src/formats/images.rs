@@ -1,18 +1,14 @@
 //! From an images column to [`ImageRef`]s: bytes, structs of bytes and path, paths, base64, and the folders and
 //! archives in which paths are looked up.
 
+use super::archive::{self, Archive};
 use super::{Columns, Fault, Mapped, mme::base64_text};
 use crate::read::{Cell, kind};
-use crate::{Error, ImageRef, Result};
+use crate::{ImageRef, Result};
 use serde_json::Value;
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use zip::ZipArchive;
+use std::sync::OnceLock;
 
-/// An image in an archive may unpack to this many bytes.
-const MAX_BYTES: u64 = 128 << 20;
 /// A row may have this many images.
 const MAX_IMAGES: usize = 256;
 /// Endings by which a file of a WebDataset sample is an image.
@@ -22,36 +18,21 @@ const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
 #[derive(Debug, Default)]
 pub struct ImageStore {
     roots: Vec<PathBuf>,
-    archives: Vec<Archive>,
-}
-
-#[derive(Debug)]
-struct Archive {
-    path: PathBuf,
-    zip: Mutex<ZipArchive<BufReader<File>>>,
+    spool: PathBuf,
+    zips: Vec<Archive>,
+    /// Opened for the first image that lies nowhere else, as that may mean unpacking them.
+    tars: OnceLock<std::result::Result<Vec<Archive>, String>>,
 }
 
 impl ImageStore {
-    /// Looks in `roots`, in their order, then in the `.zip` files that lie in them.
+    /// Looks in `roots`, in their order, then in the zips and then in the tars that lie in them; a tar in gzip is
+    /// unpacked into a nameless file in `spool`.
     ///
     /// # Errors
-    /// A folder or an archive cannot be read.
-    pub fn open(roots: Vec<PathBuf>) -> Result<Self> {
-        let mut archives = Vec::new();
-        for root in roots.iter().filter(|r| r.is_dir()) {
-            let entries = std::fs::read_dir(root).map_err(Error::io(root))?;
-            let mut paths = Vec::new();
-            for entry in entries {
-                paths.push(entry.map_err(Error::io(root))?.path());
-            }
-            paths.sort();
-            for path in paths.into_iter().filter(|p| p.extension().is_some_and(|e| e == "zip")) {
-                let file = BufReader::new(File::open(&path).map_err(Error::io(&path))?);
-                let zip = ZipArchive::new(file).map_err(|e| Error::file(&path, format!("not a zip: {e}")))?;
-                archives.push(Archive { path, zip: Mutex::new(zip) });
-            }
-        }
-        Ok(Self { roots, archives })
+    /// A folder or a zip cannot be read.
+    pub fn open(roots: Vec<PathBuf>, spool: &Path) -> Result<Self> {
+        let zips = archive::zips(&roots)?;
+        Ok(Self { roots, spool: spool.to_path_buf(), zips, tars: OnceLock::new() })
     }
 
     /// The images in the first of `names` that is there; none is no fault.
@@ -175,29 +156,23 @@ impl ImageStore {
             if let Some(found) = found {
                 return Ok(ImageRef::Path(found));
             }
-            for archive in &self.archives {
+            for archive in &self.zips {
+                if let Some(image) = archive.read(name, &path)? {
+                    return Ok(image);
+                }
+            }
+        }
+        let tars =
+            self.tars.get_or_init(|| archive::tars(&self.roots, &self.spool).map_err(|e| e.to_string()));
+        let tars = tars.as_ref().map_err(|e| Fault::new(name, format!("no file `{text}`; {e}")))?;
+        for path in [text.to_owned(), format!("{text}{ending}")] {
+            for archive in tars {
                 if let Some(image) = archive.read(name, &path)? {
                     return Ok(image);
                 }
             }
         }
         Err(Fault::new(name, format!("no file `{text}`")))
-    }
-}
-
-impl Archive {
-    fn read(&self, field: &str, path: &str) -> Mapped<Option<ImageRef>> {
-        let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(index) = zip.index_for_name(path) else { return Ok(None) };
-        let place = format!("{}:{path}", self.path.display());
-        let fault = |e: String| Fault::new(field, format!("{place}: {e}"));
-        let entry = zip.by_index(index).map_err(|e| fault(e.to_string()))?;
-        let mut bytes = Vec::new();
-        entry.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| fault(e.to_string()))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(fault(format!("unpacks to more than {MAX_BYTES} bytes")));
-        }
-        Ok(Some(ImageRef::Bytes { bytes: bytes.into(), name: path.to_owned() }))
     }
 }
 

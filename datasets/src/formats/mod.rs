@@ -6,6 +6,7 @@ use crate::{ImageRef, Sample};
 use serde_json::{Map, Value};
 
 mod answer;
+mod archive;
 mod chat;
 mod columns;
 mod images;
@@ -136,8 +137,14 @@ pub const FORMATS: &[Format] = &[
         map: columns::virl39k,
     },
     Format {
+        name: "geometry3k",
+        summary: "Geometry3K with its options: asked without them, graded as mathematics",
+        signs: &["problem", "answer", "choices", "ground_truth"],
+        map: columns::geometry3k,
+    },
+    Format {
         name: "easyr1",
-        summary: "EasyR1, PAPO, Geometry3K: problem, answer, images",
+        summary: "EasyR1, PAPO: problem, answer, images",
         signs: &["problem", "answer"],
         map: columns::easyr1,
     },

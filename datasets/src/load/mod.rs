@@ -6,3 +6,4 @@ mod shuffle;
 
 pub use mixture::{Cursor, Draw, Mixture, Part};
 pub use prefetch::{Lost, Prefetch};
+pub(crate) use shuffle::mix;

@@ -1,8 +1,9 @@
 //! Work done ahead of need, on rayon's threads, handed over in order, with a bound on how much lies ready.
 
+use rayon::Yield;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvError, TryRecvError, sync_channel};
 
 /// A piece of work panicked; its number since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,9 +61,22 @@ where
     type Item = Result<T, Lost>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let result = self.pending.pop_front()?.recv().map_err(|_| Lost(self.handed));
+        let result = wait(&self.pending.pop_front()?).map_err(|_| Lost(self.handed));
         self.handed += 1;
         self.fill();
         Some(result)
+    }
+}
+
+/// What comes. A thread of the pool works on while it waits: where it is the only one, nobody else would.
+fn wait<T>(receiver: &Receiver<T>) -> Result<T, RecvError> {
+    loop {
+        match receiver.try_recv() {
+            Ok(result) => return Ok(result),
+            Err(TryRecvError::Disconnected) => return Err(RecvError),
+            Err(TryRecvError::Empty) if rayon::yield_now() == Some(Yield::Executed) => {}
+            // No thread of the pool, or nothing is left to begin: another thread is at it.
+            Err(TryRecvError::Empty) => return receiver.recv(),
+        }
     }
 }

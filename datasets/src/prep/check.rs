@@ -1,9 +1,13 @@
 //! What makes a sample unusable, and what a user may not want.
 
+use super::language;
+use super::measure::Measure;
 use super::reject::Kind;
 use crate::grade::{boxed, choice::letter};
 use crate::prompt::pieces;
 use crate::{DecodeLimits, ImageRef, Sample};
+use fast_image_resize::images::{Image, ImageRef as ImageViewRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -26,10 +30,27 @@ pub struct Filter {
     pub max_chars: Option<usize>,
     /// Most prompt tokens, counted by the caller's own tokenizer and grid.
     pub max_tokens: Option<usize>,
-    /// The script of the question: `latin` or `han`, by the majority of its letters.
-    pub script: Option<String>,
+    /// Languages of the question, by codes of ISO 639; empty for any. A question too short to tell is kept.
+    pub languages: Vec<String>,
     /// Whether a second sample of the same question and the same image bytes is dropped.
     pub drop_duplicates: bool,
+}
+
+impl Filter {
+    /// Whether it can be meant.
+    ///
+    /// # Errors
+    /// A language that is not known, or bounds that let nothing through.
+    pub(super) fn check(&self) -> crate::Result<()> {
+        self.languages.iter().try_for_each(|code| language::named(code).map(|_| ()))?;
+        if let (Some(least), Some(most)) = (self.min_pixels, self.max_pixels)
+            && least > most
+        {
+            let message = format!("no image has at least {least} and at most {most} pixels");
+            return Err(crate::Error::Invalid(message));
+        }
+        Ok(())
+    }
 }
 
 /// A sample's decoded images, or why it does not pass.
@@ -86,36 +107,42 @@ fn wanted(sample: &Sample, images: &[Arc<RgbImage>], filter: &Filter) -> Result<
             return Err(format!("pixels {pixels} is below {least}"));
         }
     }
-    match &filter.script {
-        Some(script) if script_of(&sample.problem) != script => {
-            Err(format!("the question is written in {}, wanted is {script}", script_of(&sample.problem)))
-        }
-        _ => Ok(()),
+    if filter.languages.is_empty() {
+        return Ok(());
+    }
+    let languages =
+        filter.languages.iter().map(|code| language::named(code)).collect::<crate::Result<Vec<_>>>();
+    match language::other_than(&languages.map_err(|e| e.to_string())?, &sample.problem) {
+        Some(found) => Err(format!("the question is in {found}, wanted is {}", filter.languages.join(", "))),
+        None => Ok(()),
     }
 }
 
-/// `han`, `latin` or `other`, by the majority of letters.
-pub(super) fn script_of(text: &str) -> &'static str {
-    let han = text.chars().filter(|c| matches!(c, '\u{3400}'..='\u{9fff}')).count();
-    let latin = text.chars().filter(|c| c.is_alphabetic() && (*c as u32) < 0x250).count();
-    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
-    match () {
-        () if han * 2 > letters => "han",
-        () if latin * 2 >= letters => "latin",
-        () => "other",
+/// The one check that a model decides.
+pub(super) fn tokens(sample: &Sample, filter: &Filter, measure: &dyn Measure) -> Result<(), (Kind, String)> {
+    let Some(most) = filter.max_tokens else { return Ok(()) };
+    match measure.prompt(sample) {
+        Ok(tokens) if tokens > most => Err((Kind::Filtered, format!("tokens {tokens} is above {most}"))),
+        Ok(_) => Ok(()),
+        Err(e) => Err((Kind::Broken, e.to_string())),
     }
 }
 
 /// An image brought to at most `pixels`, as PNG, or `None` where it is small enough.
-pub(super) fn shrink(image: &RgbImage, pixels: u64) -> Option<ImageRef> {
+pub(super) fn shrink(image: &RgbImage, pixels: u64) -> Result<Option<ImageRef>, String> {
     let (width, height) = image.dimensions();
     let now = u64::from(width) * u64::from(height);
     if now <= pixels {
-        return None;
+        return Ok(None);
     }
     let scale = (pixels as f64 / now as f64).sqrt();
     let side = |s: u32| ((f64::from(s) * scale) as u32).max(1);
-    let small =
-        image::imageops::resize(image, side(width), side(height), image::imageops::FilterType::CatmullRom);
-    Some(ImageRef::Rgb(Arc::new(small)))
+    let mut small = RgbImage::new(side(width), side(height));
+    let from =
+        ImageViewRef::new(width, height, image.as_raw(), PixelType::U8x3).map_err(|e| e.to_string())?;
+    let (wide, high) = small.dimensions();
+    let mut to = Image::from_slice_u8(wide, high, &mut small, PixelType::U8x3).map_err(|e| e.to_string())?;
+    let bicubic = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+    Resizer::new().resize(&from, &mut to, &bicubic).map_err(|e| e.to_string())?;
+    Ok(Some(ImageRef::Rgb(Arc::new(small))))
 }

@@ -2,7 +2,7 @@
 
 use crate::tasks::imported;
 use crate::write::{jsonl, webdataset};
-use crate::{Error, Result, Sample};
+use crate::{Error, Result, Sample, Split};
 use std::path::Path;
 
 /// A layout to write.
@@ -14,24 +14,28 @@ pub enum Layout {
     WebDataset(usize),
 }
 
-/// The samples of an imported folder.
+/// The samples of a split of an imported folder.
 ///
 /// # Errors
-/// The folder holds no import, or a row is broken.
-pub fn samples(folder: &Path) -> Result<Vec<Sample>> {
-    let data = folder.join("data.parquet");
+/// The folder holds no import, or none of that split, or a row is broken.
+pub fn samples(folder: &Path, split: Split) -> Result<Vec<Sample>> {
+    let name = match split {
+        Split::Train => "data.parquet",
+        Split::Test => "validation.parquet",
+    };
+    let data = folder.join(name);
     if !data.is_file() {
-        return Err(Error::file(folder, "holds no data.parquet: import first"));
+        return Err(Error::file(folder, format!("holds no {name}: import it first")));
     }
     imported(&data)
 }
 
-/// Writes the import in `folder` to `out` and returns its rows.
+/// Writes a split of the import in `folder` to `out` and returns its rows.
 ///
 /// # Errors
-/// The folder holds no import, or a file cannot be written.
-pub fn export(folder: &Path, layout: Layout, out: &Path) -> Result<u64> {
-    let samples = samples(folder)?;
+/// The folder holds no such import, or a file cannot be written.
+pub fn export(folder: &Path, split: Split, layout: Layout, out: &Path) -> Result<u64> {
+    let samples = samples(folder, split)?;
     let rows = samples.len() as u64;
     match layout {
         Layout::Jsonl => jsonl::write(samples.into_iter().map(Ok), out).map(|_| rows),

@@ -3,7 +3,7 @@
 use super::Reject;
 use super::reject::Kind;
 use crate::formats::{self, Fault, Format, ImageStore};
-use crate::read::{self, RawRow, Source};
+use crate::read::{self, RawRow, Seen, Source};
 use crate::tasks::EASY_VQA;
 use crate::{Error, OpenOptions, Result, Sample, Split};
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,16 @@ pub struct Records {
     pub format: &'static str,
     /// The files read, with their sizes in bytes.
     pub files: Vec<(String, u64)>,
+    seen: Seen,
     iter: Box<dyn Iterator<Item = Record> + Send>,
+}
+
+impl Records {
+    /// How much of the files has been read, 0 to 1.
+    pub fn share(&self) -> f64 {
+        let all: u64 = self.files.iter().map(|(_, bytes)| bytes).sum();
+        (self.seen.bytes() as f64 / all.max(1) as f64).min(1.)
+    }
 }
 
 impl Iterator for Records {
@@ -59,18 +68,23 @@ impl Iterator for Records {
     }
 }
 
-/// Opens a source.
+/// Opens a source. Images in a gzipped tar are unpacked among the system's temporary files.
 ///
 /// # Errors
 /// Nothing is there, the format is unknown or cannot be told, or a folder of images cannot be read.
 pub fn open(spec: &SourceSpec) -> Result<Records> {
+    open_in(spec, &std::env::temp_dir())
+}
+
+/// As [`open`]; a gzipped tar of images is unpacked into a nameless file in `spool`.
+pub(super) fn open_in(spec: &SourceSpec, spool: &Path) -> Result<Records> {
     let source = Source::parse(&spec.source);
     let wheel = source.path.extension().is_some_and(|e| e == "whl");
     if spec.format == EASY_VQA.name || (is_auto(&spec.format) && wheel) {
         return easy_vqa(&source.path);
     }
     let files = read::find(&source)?;
-    let store = ImageStore::open(formats::roots_for(&source.path, spec.images.as_deref()))?;
+    let store = ImageStore::open(formats::roots_for(&source.path, spec.images.as_deref()), spool)?;
     let format = choose(spec, &files)?;
     let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
     let sizes = sizes(&files)?;
@@ -82,13 +96,14 @@ pub fn open(spec: &SourceSpec) -> Result<Records> {
             .map(|f| format!("{}-", f.file_stem().unwrap_or_default().to_string_lossy()))
             .collect(),
     };
-    let iter = read::all_rows(files).map(move |(file, raw)| {
+    let seen = Seen::default();
+    let iter = read::all_rows(files, seen.clone()).map(move |(file, raw)| {
         let RawRow { row, count, fields } = raw;
         let number = format!("{}{row}", prefixes[file]);
         let read = |fields| format.sample(fields, &rename, &store, &number).map_err(|e: Fault| e.to_string());
         Record { file: names[file].clone(), row, count, sample: fields.and_then(read) }
     });
-    Ok(Records { format: format.name, files: sizes, iter: Box::new(iter) })
+    Ok(Records { format: format.name, files: sizes, seen, iter: Box::new(iter) })
 }
 
 fn is_auto(format: &str) -> bool {
@@ -115,8 +130,9 @@ fn choose(spec: &SourceSpec, files: &[PathBuf]) -> Result<&'static Format> {
             ))
         });
     }
-    let readable =
-        |file: &PathBuf| Ok::<_, Error>(read::rows(file)?.take(100).find_map(|raw| raw.fields.ok()));
+    let readable = |file: &PathBuf| {
+        Ok::<_, Error>(read::rows(file, &Seen::default())?.take(100).find_map(|raw| raw.fields.ok()))
+    };
     let mut found = None;
     for file in files {
         found = readable(file)?;
@@ -145,12 +161,16 @@ fn easy_vqa(path: &Path) -> Result<Records> {
         Split::ALL.iter().flat_map(|&split| (0..task.len(split)).map(move |i| (split, i))).collect();
     let file = path.display().to_string();
     let files = vec![(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), length)];
+    let counter = Seen::default();
+    let each = length / places.len().max(1) as u64;
+    let seen = counter.clone();
     let iter = places.into_iter().map(move |(split, i)| {
+        counter.add(each);
         let sample = task.sample(split, i).map_err(|e| e.to_string()).map(|mut sample| {
             sample.meta.insert("split".into(), split.name().into());
             sample
         });
         Record { file: format!("{file}:{}", split.name()), row: i as u64, count: 1, sample }
     });
-    Ok(Records { format: EASY_VQA.name, files, iter: Box::new(iter) })
+    Ok(Records { format: EASY_VQA.name, files, seen, iter: Box::new(iter) })
 }

@@ -1,14 +1,13 @@
 //! Validate: what is wrong with each row, nothing written.
 
 use super::check::{self, Filter};
+use super::chunks::Chunks;
+use super::import::{Hooks, Progress};
+use super::measure::Measure;
 use super::records::{self, Record, SourceSpec};
 use super::reject::{Kind, Reject};
 use crate::{DecodeLimits, Result};
 use rayon::prelude::*;
-use std::collections::HashSet;
-
-/// Rows checked at a time.
-const CHUNK: usize = 256;
 
 /// What a validation saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,36 +18,41 @@ pub struct Summary {
     pub bad: u64,
 }
 
-/// Checks every row of `spec` and tells each fault to `found`, in the order of the rows.
+/// Checks every row of `spec` and tells each fault to `found`, in the order of the rows. `hooks` may bring a measure,
+/// for a limit on tokens, and a progress; its transform and its stop are not used.
 ///
 /// # Errors
-/// The source cannot be opened.
-pub fn validate(spec: &SourceSpec, filter: &Filter, mut found: impl FnMut(Reject)) -> Result<Summary> {
-    let mut records = records::open(spec)?;
+/// The source cannot be opened, or the filter cannot be meant.
+pub fn validate(
+    spec: &SourceSpec,
+    filter: &Filter,
+    hooks: Hooks,
+    mut found: impl FnMut(Reject),
+) -> Result<Summary> {
+    filter.check()?;
+    let mut chunks = Chunks::new(records::open(spec)?, (0, 1));
     let mut summary = Summary::default();
-    let mut ids = HashSet::new();
-    loop {
-        let chunk: Vec<Record> = records.by_ref().take(CHUNK).collect();
-        if chunk.is_empty() {
-            return Ok(summary);
+    while let Some(chunk) = chunks.next() {
+        let check = |record| match record {
+            Ok(record) => fault(&record, filter, hooks.measure),
+            Err(reject) => Some(reject),
+        };
+        summary.rows += chunk.rows;
+        for fault in chunk.records.into_par_iter().map(check).collect::<Vec<_>>().into_iter().flatten() {
+            summary.bad += fault.rows;
+            found(fault);
         }
-        summary.rows += chunk.iter().map(|r| r.count).sum::<u64>();
-        let faults: Vec<Option<Reject>> = chunk.par_iter().map(|record| fault(record, filter)).collect();
-        for (record, fault) in chunk.iter().zip(faults) {
-            let twice = record.sample.as_ref().is_ok_and(|s| !ids.insert(s.id.clone()));
-            let fault =
-                fault.or_else(|| twice.then(|| record.reject(Kind::Duplicate, "this id was seen before")));
-            if let Some(fault) = fault {
-                summary.bad += fault.rows;
-                found(fault);
-            }
+        if let Some(progress) = hooks.progress {
+            progress(Progress { rows: summary.rows, share: chunks.share() });
         }
     }
+    Ok(summary)
 }
 
-fn fault(record: &Record, filter: &Filter) -> Option<Reject> {
+fn fault(record: &Record, filter: &Filter, measure: Option<&dyn Measure>) -> Option<Reject> {
     let checked = match &record.sample {
-        Ok(sample) => check::check(sample, filter, DecodeLimits::default()).map(|_| ()),
+        Ok(sample) => check::check(sample, filter, DecodeLimits::default())
+            .and_then(|_| measure.map_or(Ok(()), |measure| check::tokens(sample, filter, measure))),
         Err(reason) => Err((Kind::Broken, reason.clone())),
     };
     checked.err().map(|(kind, reason)| record.reject(kind, reason))

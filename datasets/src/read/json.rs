@@ -1,10 +1,9 @@
 //! JSON: one object a line, or one array of objects. An array is cut into its elements by a scanner that knows strings
 //! and nesting only, so a broken element spoils itself and no other.
 
-use super::{Cell, RawRow, Rows};
-use crate::{Error, Result};
+use super::{Cell, RawRow, Rows, Seen};
+use crate::Result;
 use serde_json::Value;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -12,8 +11,8 @@ use std::path::Path;
 const MAX_ROW: u64 = 256 << 20;
 
 /// `.jsonl`: empty lines are no rows.
-pub(super) fn lines(path: &Path) -> Result<Rows> {
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(Error::io(path))?);
+pub(super) fn lines(path: &Path, seen: &Seen) -> Result<Rows> {
+    let mut reader = BufReader::with_capacity(1 << 20, seen.open(path)?);
     let mut row = 0;
     Ok(Box::new(std::iter::from_fn(move || {
         loop {
@@ -54,8 +53,8 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
 }
 
 /// `.json`: an array of objects, or objects one after another.
-pub(super) fn elements(path: &Path) -> Result<Rows> {
-    let reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(Error::io(path))?);
+pub(super) fn elements(path: &Path, seen: &Seen) -> Result<Rows> {
+    let reader = BufReader::with_capacity(1 << 20, seen.open(path)?);
     let mut bytes = reader.bytes();
     let mut row = 0;
     Ok(Box::new(std::iter::from_fn(move || {

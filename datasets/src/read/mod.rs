@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 mod json;
 mod parquet;
+mod seen;
 mod source;
 mod table;
 mod tar;
@@ -16,6 +17,7 @@ mod xlsx;
 
 pub(crate) use json::kind;
 pub(crate) use parquet::mapped_rows;
+pub use seen::Seen;
 pub use source::{Source, find};
 
 /// One value of a row.
@@ -80,7 +82,7 @@ pub type Rows = Box<dyn Iterator<Item = RawRow> + Send>;
 /// How a file ending is read.
 struct Container {
     endings: &'static [&'static str],
-    open: fn(&Path) -> Result<Rows>,
+    open: fn(&Path, &Seen) -> Result<Rows>,
 }
 
 /// Every container, by the ending of a file's name.
@@ -88,9 +90,9 @@ const CONTAINERS: &[Container] = &[
     Container { endings: &["parquet"], open: parquet::rows },
     Container { endings: &["jsonl", "ndjson"], open: json::lines },
     Container { endings: &["json"], open: json::elements },
-    Container { endings: &["csv"], open: |p| table::rows(p, table::Style::Comma) },
-    Container { endings: &["tsv"], open: |p| table::rows(p, table::Style::Tab) },
-    Container { endings: &["txt"], open: |p| table::rows(p, table::Style::Bare) },
+    Container { endings: &["csv"], open: |p, seen| table::rows(p, seen, table::Style::Comma) },
+    Container { endings: &["tsv"], open: |p, seen| table::rows(p, seen, table::Style::Tab) },
+    Container { endings: &["txt"], open: |p, seen| table::rows(p, seen, table::Style::Bare) },
     Container { endings: &["xlsx"], open: xlsx::rows },
     Container { endings: &["tar"], open: tar::rows },
 ];
@@ -100,23 +102,23 @@ fn container(path: &Path) -> Option<&'static Container> {
     CONTAINERS.iter().find(|c| c.endings.contains(&ending.as_str()))
 }
 
-/// Opens `path` by its ending.
+/// Opens `path` by its ending; what is read of it is added to `seen`.
 ///
 /// # Errors
 /// No container has that ending, or the file's frame (a footer, a header) is broken.
-pub fn rows(path: &Path) -> Result<Rows> {
+pub fn rows(path: &Path, seen: &Seen) -> Result<Rows> {
     let known = || CONTAINERS.iter().flat_map(|c| c.endings).copied().collect::<Vec<_>>().join(", ");
     let found = container(path);
     let found =
         found.ok_or_else(|| Error::file(path, format!("cannot be read as rows; known are {}", known())))?;
-    (found.open)(path)
+    (found.open)(path, seen)
 }
 
 /// The rows of several files, one after another, each with the number of its file. A file whose frame is broken is one
 /// bad row.
-pub fn all_rows(files: Vec<PathBuf>) -> impl Iterator<Item = (usize, RawRow)> + Send {
-    files.into_iter().enumerate().flat_map(|(i, path)| {
-        let rows = rows(&path).unwrap_or_else(|e| Box::new(std::iter::once(RawRow::bad(0, e))));
+pub fn all_rows(files: Vec<PathBuf>, seen: Seen) -> impl Iterator<Item = (usize, RawRow)> + Send {
+    files.into_iter().enumerate().flat_map(move |(i, path)| {
+        let rows = rows(&path, &seen).unwrap_or_else(|e| Box::new(std::iter::once(RawRow::bad(0, e))));
         rows.map(move |row| (i, row))
     })
 }

@@ -3,7 +3,7 @@
 //! Text columns are read as bytes and checked here, so that a row with invalid UTF-8 spoils itself and not its row
 //! group. A row group whose pages cannot be read is given up at the row where that shows; the others go on.
 
-use super::{Cell, Fields, RawRow, Rows};
+use super::{Cell, Fields, RawRow, Rows, Seen};
 use crate::{Encoded, Error, Result};
 use parquet::basic::{LogicalType, Type as Physical};
 use parquet::file::metadata::ParquetMetaDataReader;
@@ -20,23 +20,25 @@ use std::sync::Arc;
 
 /// Values of one column held decoded at a time, in bytes.
 const WINDOW: u64 = 16 << 20;
-/// A row group may claim to unpack to this many bytes.
+/// A row group may claim to unpack to this many bytes,
 const MAX_GROUP: u64 = 4 << 30;
+/// or to this many times the bytes it has in the file: images do not shrink further.
+const MAX_RATIO: u64 = 16;
 /// A row group may claim this many rows; sums of claims then never overflow.
 const MAX_ROWS: u64 = 1 << 40;
 /// A file may hold this many columns.
 const MAX_COLUMNS: usize = 10_000;
 
-pub(super) fn rows(path: &Path) -> Result<Rows> {
+pub(super) fn rows(path: &Path, seen: &Seen) -> Result<Rows> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
-    Ok(Box::new(Groups::open(file, length).map_err(|e| Error::file(path, e))?))
+    Ok(Box::new(Groups::open(file, length, seen.clone()).map_err(|e| Error::file(path, e))?))
 }
 
 /// Rows of a mapped file; the bytes of uncompressed pages are not copied.
 pub(crate) fn mapped_rows(bytes: bytes::Bytes) -> std::result::Result<Rows, String> {
     let length = bytes.len() as u64;
-    Ok(Box::new(Groups::open(bytes, length)?))
+    Ok(Box::new(Groups::open(bytes, length, Seen::default())?))
 }
 
 /// What a column is, where that differs from how it is stored.
@@ -53,6 +55,7 @@ struct Groups<R: ChunkReader> {
     next_group: usize,
     open: Option<Group>,
     row: u64,
+    seen: Seen,
 }
 
 struct Group {
@@ -61,10 +64,12 @@ struct Group {
     done: u64,
     total: u64,
     one_by_one: bool,
+    /// Bytes of the file that a row stands for.
+    row_bytes: u64,
 }
 
 impl<R: ChunkReader + 'static> Groups<R> {
-    fn open(source: R, length: u64) -> std::result::Result<Self, String> {
+    fn open(source: R, length: u64, seen: Seen) -> std::result::Result<Self, String> {
         // Read twice: once to learn the schema, once with text columns plain.
         let plain = guard(|| ParquetMetaDataReader::new().parse_and_finish(&source))?;
         let plain = plain.file_metadata().schema_descr_ptr();
@@ -76,14 +81,15 @@ impl<R: ChunkReader + 'static> Groups<R> {
         let untyped = Arc::new(SchemaDescriptor::new(Arc::new(without_text(root)?)));
         let options = ReadOptionsBuilder::new().with_parquet_schema(untyped).build();
         let reader = guard(|| SerializedFileReader::new_with_options(source, options))?;
-        Ok(Self { reader, length, columns, next_group: 0, open: None, row: 0 })
+        Ok(Self { reader, length, columns, next_group: 0, open: None, row: 0, seen })
     }
 
     fn start(&self, index: usize, batch: Option<usize>) -> std::result::Result<ReaderIter, String> {
         let meta = self.reader.metadata().row_group(index);
         let claimed = u64::try_from(meta.total_byte_size()).unwrap_or(u64::MAX);
-        if claimed > MAX_GROUP {
-            return Err(format!("claims {claimed} bytes, the limit is {MAX_GROUP}"));
+        let stored = guard(|| Ok(meta.compressed_size()))?;
+        if claimed > MAX_GROUP.max(u64::try_from(stored).unwrap_or(0).saturating_mul(MAX_RATIO)) {
+            return Err(format!("claims {claimed} bytes of {stored} stored, the limit is {MAX_GROUP}"));
         }
         for column in meta.columns() {
             let (start, size) = guard(|| Ok(column.byte_range()))?;
@@ -112,7 +118,11 @@ impl<R: ChunkReader + 'static> Groups<R> {
         let total = claimed.min(MAX_ROWS);
         match self.start(index, None) {
             Ok(rows) => {
-                self.open = Some(Group { index, rows, done: 0, total, one_by_one: false });
+                // Never negative, never an overflow: the claims of this group were checked when it was started.
+                let bytes =
+                    u64::try_from(self.reader.metadata().row_group(index).compressed_size()).unwrap_or(0);
+                let row_bytes = bytes / total.max(1);
+                self.open = Some(Group { index, rows, done: 0, total, one_by_one: false, row_bytes });
                 None
             }
             Err(reason) => self.give_up(total, &format!("row group {index}: {reason}")),
@@ -132,8 +142,8 @@ impl<R: ChunkReader + 'static> Groups<R> {
             && let Ok(mut rows) = self.start(group.index, Some(1))
             && (0..group.done).all(|_| guard(|| rows.next().transpose()).is_ok_and(|r| r.is_some()))
         {
-            let (index, done, total) = (group.index, group.done, group.total);
-            self.open = Some(Group { index, rows, done, total, one_by_one: true });
+            let (index, done, total, row_bytes) = (group.index, group.done, group.total, group.row_bytes);
+            self.open = Some(Group { index, rows, done, total, one_by_one: true, row_bytes });
             return None;
         }
         self.give_up(group.total - group.done, &format!("row group {}: {reason}", group.index))
@@ -162,6 +172,7 @@ impl<R: ChunkReader + 'static> Iterator for Groups<R> {
                     let out = to_row(self.row, row, &self.columns);
                     group.done += 1;
                     self.row += 1;
+                    self.seen.add(group.row_bytes);
                     self.open = Some(group);
                     return Some(out);
                 }

@@ -1,9 +1,8 @@
 //! Tables with one line a row: CSV, TSV, and the bare two-column text of CSIQ and PIPAL.
 
-use super::{Cell, RawRow, Rows};
+use super::{Cell, RawRow, Rows, Seen};
 use crate::{Error, Result};
 use serde_json::Value;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -22,8 +21,8 @@ pub(super) enum Style {
 const MAX_LINE: u64 = 1 << 20;
 
 /// Rows of `path`. Every cell is a string; an empty cell is null.
-pub(super) fn rows(path: &Path, style: Style) -> Result<Rows> {
-    let file = File::open(path).map_err(Error::io(path))?;
+pub(super) fn rows(path: &Path, seen: &Seen, style: Style) -> Result<Rows> {
+    let file = seen.open(path)?;
     if style == Style::Bare {
         return Ok(bare(BufReader::new(file)));
     }
@@ -56,7 +55,7 @@ fn text(bytes: &[u8]) -> std::result::Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|e| format!("invalid UTF-8 at byte {}", e.valid_up_to()))
 }
 
-fn bare(mut reader: BufReader<File>) -> Rows {
+fn bare(mut reader: impl BufRead + Send + 'static) -> Rows {
     let mut row = 0;
     Box::new(std::iter::from_fn(move || {
         loop {

@@ -3,11 +3,10 @@
 //! Nothing is unpacked to disk. An entry that climbs out (`..`, absolute) or is a link is a bad row of its own, and
 //! so is what follows a broken header: there is no telling where the next one starts.
 
-use super::{Cell, Fields, RawRow, Rows};
-use crate::{Error, Result};
+use super::{Cell, Fields, RawRow, Rows, Seen};
+use crate::Result;
 use serde_json::Value;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Component, Path};
 use tar::{EntryType, Header, PaxExtensions};
@@ -19,8 +18,8 @@ const MAX_NAME: u64 = 1 << 20;
 /// Tar counts in blocks of this many bytes.
 const BLOCK: u64 = 512;
 
-pub(super) fn rows(path: &Path) -> Result<Rows> {
-    let file = File::open(path).map_err(Error::io(path))?;
+pub(super) fn rows(path: &Path, seen: &Seen) -> Result<Rows> {
+    let file = seen.open(path)?;
     let mut walk = Walk { reader: BufReader::with_capacity(1 << 20, file), long_name: None, done: false };
     let mut groups = Groups::default();
     Ok(Box::new(std::iter::from_fn(move || {

@@ -1,6 +1,6 @@
 //! The first sheet of an Excel workbook, as pandas and openpyxl write it: enough for a table of numbers and text.
 
-use super::{Cell, RawRow, Rows};
+use super::{Cell, RawRow, Rows, Seen};
 use crate::{Error, Result};
 use serde_json::Value;
 use std::fs::File;
@@ -14,8 +14,10 @@ const MAX_PART: u64 = 256 << 20;
 const MAX_COLUMNS: usize = 16_384;
 
 /// Rows below the header row.
-pub(super) fn rows(path: &Path) -> Result<Rows> {
-    let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
+pub(super) fn rows(path: &Path, seen: &Seen) -> Result<Rows> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    seen.add(file.metadata().map_err(Error::io(path))?.len());
+    let file = BufReader::new(file);
     let mut zip =
         ZipArchive::new(file).map_err(|e| Error::file(path, format!("not a workbook (zip): {e}")))?;
     let shared = match part(&mut zip, "xl/sharedStrings.xml") {

@@ -7,8 +7,19 @@
 use crate::prep::records::{self, SourceSpec};
 use crate::read::{RawRow, mapped_rows};
 use crate::task::outside;
-use crate::{Error, Grade, Result, Sample, Split, Task, formats, grade, mapped};
+use crate::{Error, Grade, Result, Sample, Split, Task, TaskEntry, formats, grade, mapped};
 use std::path::{Path, PathBuf};
+
+/// The line in the table.
+pub(crate) const ENTRY: TaskEntry = TaskEntry {
+    name: "data",
+    summary: "data of your own: a folder that `prep import` wrote, or a file of any known format",
+    needs_data: true,
+    open: |options| {
+        let train = options.data.as_ref().map(|path| path.display().to_string());
+        open_data(&DataOptions { train, ..DataOptions::default() })
+    },
+};
 
 /// Foreign data may hold this many encoded bytes; more wants an import.
 const MAX_BYTES: u64 = 4 << 30;
@@ -120,7 +131,7 @@ pub(crate) fn imported(path: &Path) -> Result<Vec<Sample>> {
 
 impl Task for Data {
     fn name(&self) -> &'static str {
-        "data"
+        ENTRY.name
     }
 
     fn version(&self) -> u32 {
@@ -136,16 +147,7 @@ impl Task for Data {
     }
 
     fn prompt(&self, sample: &Sample) -> String {
-        if sample.choices.is_empty() {
-            return sample.problem.clone();
-        }
-        let options: Vec<_> = sample
-            .choices
-            .iter()
-            .enumerate()
-            .map(|(i, text)| format!("({}) {text}", grade::choice::letter(i)))
-            .collect();
-        format!("{}\n{}\nAnswer with the letter of the right option.", sample.problem, options.join("\n"))
+        sample.prompt()
     }
 
     fn grade(&self, sample: &Sample, response: &str) -> Grade {

@@ -1,8 +1,8 @@
 //! The tasks, one module each; [`crate::TASKS`] is their table.
 
 pub(crate) use charts::ENTRY as CHARTS;
-pub(crate) use data::imported;
 pub use data::{DataOptions, Grader, open_data};
+pub(crate) use data::{ENTRY as DATA, imported};
 pub(crate) use digits::ENTRY as DIGITS;
 pub(crate) use easy_vqa::ENTRY as EASY_VQA;
 pub(crate) use hr_bench::{ENTRY_4K as HR_BENCH_4K, ENTRY_8K as HR_BENCH_8K};

@@ -10,15 +10,27 @@ pub mod jsonl;
 pub mod parquet;
 pub mod webdataset;
 
-/// Writes `path` so that it is either whole or absent: a sibling is written, synced and renamed.
+/// Writes `path` so that it is either whole or absent, also after a power cut: a sibling is written, synced and
+/// renamed.
 pub(crate) fn whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    placed(path, true, fill)
+}
+
+/// As [`whole`], but only for the end of a process: the system writes to the disk when it likes.
+pub(crate) fn renamed(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    placed(path, false, fill)
+}
+
+fn placed(path: &Path, sync: bool, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let sibling = path.with_file_name(name);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(&sibling).map_err(Error::io(&sibling))?);
     fill(&mut out)?;
     let file = out.into_inner().map_err(|e| Error::io(&sibling)(e.into_error()))?;
-    file.sync_all().map_err(Error::io(&sibling))?;
+    if sync {
+        file.sync_all().map_err(Error::io(&sibling))?;
+    }
     std::fs::rename(&sibling, path).map_err(Error::io(path))
 }
 

@@ -13,14 +13,19 @@ pub fn options(source: &Path, format: &str, out: &Path) -> ImportOptions {
     let source = source.to_str().unwrap().to_owned();
     let spec = SourceSpec { source, format: format.into(), rename: vec![], images: None };
     let filter = Filter::default();
-    ImportOptions { spec, filter, shard: (0, 1), shrink_to: None, validation: 0., out: out.to_path_buf() }
+    let (hooks, out) = (vec![], out.to_path_buf());
+    ImportOptions { spec, filter, shard: (0, 1), shrink_to: None, validation: 0., hooks, out }
 }
 
 /// Imports and checks that no row is lost.
 pub fn run(options: &ImportOptions) -> Report {
     let report = import(options, Hooks::default()).unwrap();
     let rejected: u64 = report.rejected.values().sum();
-    assert_eq!(report.rows_in, report.rows_out + rejected + report.other_shards, "{report:?}");
+    assert_eq!(
+        report.rows_in + report.rows_made,
+        report.rows_out + rejected + report.other_shards,
+        "{report:?}"
+    );
     report
 }
 

@@ -8,7 +8,7 @@ use foveate_eval::policy::{EndpointOptions, Pictures, Retry};
 use foveate_eval::record::digest;
 use foveate_eval::sweep::{Cell, Plan, images};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -29,12 +29,16 @@ pub struct Outcome {
     pub correct: bool,
     /// The number that the answer gives, where it is one; NaN otherwise.
     pub value: f64,
+    /// Which of the group's distinct answers it is; unread answers are one of them.
+    pub answer: usize,
+    /// Mean log-probability of its tokens when it was sampled; NaN for an answer that was not.
+    pub logp: f64,
 }
 
 impl Outcome {
     /// An outcome known by its reward alone: one token, correct when the reward is positive.
     pub fn of_reward(reward: f64) -> Self {
-        Self { reward, tokens: 1, correct: reward > 0.0, value: f64::NAN }
+        Self { reward, tokens: 1, correct: reward > 0.0, value: f64::NAN, answer: 0, logp: f64::NAN }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A surrogate neither masks nor averages. Which branch of a clip is taken is decided on values and
 //! the branch not taken is a constant, so no gradient depends on how ties are split.
 
-use crate::{Entry, Result};
+use crate::{Batch, Entry, Result, Signal};
 use candle_core::Tensor;
 use std::fmt::Debug;
 
@@ -25,6 +25,8 @@ pub struct Move<'a> {
     pub logp_n: &'a Tensor,
     /// Credit, constant.
     pub advantage_n: &'a Tensor,
+    /// Where the tokens stand, and the signals of [`Surrogate::needs`].
+    pub batch: &'a Batch,
 }
 
 /// Which bound stopped a token from giving gradient.
@@ -42,6 +44,11 @@ pub enum Clipped {
 pub trait Surrogate: Debug + Send + Sync {
     /// The name in [`SURROGATES`].
     fn name(&self) -> &'static str;
+
+    /// What it reads beyond the fields of [`Move`], such as the entropy by which some methods widen bounds.
+    fn needs(&self) -> Vec<Signal> {
+        vec![]
+    }
 
     /// The loss of each token, `[N]`.
     ///

@@ -8,14 +8,21 @@ use candle_core::Tensor;
 use std::fmt::Debug;
 
 mod entropy;
+mod likelihood;
 mod reference_kl;
 mod view_entropy;
 mod view_kl;
 mod view_policy;
 
 /// Every term a recipe can name.
-pub const TERMS: &[Entry<dyn Term>] =
-    &[reference_kl::ENTRY, entropy::ENTRY, view_kl::ENTRY, view_entropy::ENTRY, view_policy::ENTRY];
+pub const TERMS: &[Entry<dyn Term>] = &[
+    reference_kl::ENTRY,
+    entropy::ENTRY,
+    likelihood::ENTRY,
+    view_kl::ENTRY,
+    view_entropy::ENTRY,
+    view_policy::ENTRY,
+];
 
 /// One summand of an objective.
 pub trait Term: Debug + Send + Sync {
@@ -35,6 +42,11 @@ pub trait Term: Debug + Send + Sync {
     /// Which tokens it is about.
     fn scope(&self) -> Scope {
         Scope::All
+    }
+
+    /// The value at which a token has no gradient any more, for the metrics.
+    fn ceiling(&self) -> Option<f64> {
+        None
     }
 
     /// The value at each token, `[N]`, to be minimised where the recipe's weight is positive.

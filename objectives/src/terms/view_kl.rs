@@ -4,13 +4,15 @@
 //! carries the gradient is a setting, because it decides what is really optimised (see [`crate::kl`]):
 //! - `clean`, k3: the authors' PAPO and Q-Hawkeye. It descends `KL(view ‖ clean)` in the clean branch.
 //! - `view`, k3: ROMA. Exactly the gradient of `KL(clean ‖ view)`; the clean policy is not dragged along.
-//! - `both`: PAPO with its second forward pass.
+//! - `both`: PAPO with its second forward pass; with k3+ it is the gradient of `KL(clean ‖ view)` in both.
 //!
-//! PAPO wants the distance to grow (a negative weight), ROMA to shrink.
+//! `fidelity` names PAPO's two readings: `authors` is k3 through the clean branch of a view that is scored
+//! once for each batch of rollouts, `paper` is k3+ through both. PAPO wants the distance to grow (a
+//! negative weight), ROMA to shrink.
 
 use super::Term;
-use crate::kl::Estimator;
-use crate::{Batch, Entry, Result, Scope, Signal};
+use crate::kl::{CEILING, Estimator, Kl};
+use crate::{Batch, Branch, Entry, Result, Scope, Sequences, Signal};
 use candle_core::Tensor;
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -19,50 +21,42 @@ pub(super) const ENTRY: Entry<dyn Term> = Entry {
     name: "view-kl",
     paper: "PAPO, arXiv:2507.06448; Q-Hawkeye, arXiv:2601.22920; ROMA, arXiv:2605.09262",
     build: |v| {
-        let term = serde_json::from_value::<ViewKl>(v)?;
-        if term.views.is_empty() {
-            return Err(serde_json::Error::custom("`views` should name at least one view, but is empty"));
-        }
-        if term.stale && term.through != Branch::Clean {
-            return Err(serde_json::Error::custom(
-                "a `stale` view has no gradient: `through` should be `clean`",
-            ));
-        }
-        Ok(Box::new(term))
+        let settings = serde_json::from_value::<Settings>(v)?;
+        Ok(Box::new(settings.resolve().map_err(serde_json::Error::custom)?))
     },
 };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ViewKl {
+struct Settings {
     /// Names of views; with several, `worst` says which one counts.
     views: Vec<String>,
-    #[serde(default = "k3")]
-    estimator: Estimator,
+    /// Sets what is not set: `estimator`, `through` and `stale`.
+    fidelity: Option<Fidelity>,
+    estimator: Option<Kl>,
     #[serde(default = "yes")]
     clamp: bool,
-    #[serde(default)]
-    through: Branch,
+    through: Option<Branch>,
     /// Read the view under the weights that sampled, as PAPO does; it has no gradient then.
-    #[serde(default)]
-    stale: bool,
+    stale: Option<bool>,
     #[serde(default)]
     worst: Worst,
     #[serde(default)]
     scope: Scope,
+    /// Only this share of each answer's tokens counts, those with the largest values (PAPO's optional
+    /// 0.2); the others are 0, and the denominator stays.
+    #[serde(default)]
+    top_p: Option<f64>,
     /// The value is at most this (PAPO's optional 0.2); a token over it has no gradient.
     #[serde(default)]
     cap: Option<f64>,
 }
 
-/// Which log-probabilities carry the gradient.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Branch {
-    #[default]
-    Clean,
-    View,
-    Both,
+enum Fidelity {
+    Authors,
+    Paper,
 }
 
 /// Over what the worst of several views is taken.
@@ -74,12 +68,47 @@ enum Worst {
     Sequence,
 }
 
-fn k3() -> Estimator {
-    Estimator::K3
-}
-
 fn yes() -> bool {
     true
+}
+
+impl Settings {
+    fn resolve(self) -> std::result::Result<ViewKl, String> {
+        if self.views.is_empty() {
+            return Err("`views` should name at least one view, but is empty".into());
+        }
+        let (estimator, through, stale) = match self.fidelity {
+            Some(Fidelity::Authors) => (Estimator::K3, Branch::Clean, true),
+            Some(Fidelity::Paper) => (Estimator::K3Plus, Branch::Both, false),
+            None => (Estimator::K3, Branch::Clean, false),
+        };
+        let estimator = self.estimator.unwrap_or(Kl::Sampled(estimator));
+        let (through, stale) = (self.through.unwrap_or(through), self.stale.unwrap_or(stale));
+        if stale && through != Branch::Clean {
+            return Err("a `stale` view has no gradient: `through` should be `clean`".into());
+        }
+        if stale && estimator == Kl::Full {
+            return Err("a `stale` view has log-probabilities only: `estimator` should not be `full`".into());
+        }
+        if let Some(top_p) = self.top_p.filter(|p| !(*p > 0.0 && *p < 1.0)) {
+            return Err(format!("`top_p` should be over 0 and under 1, but is {top_p}"));
+        }
+        let Self { views, clamp, worst, scope, top_p, cap, .. } = self;
+        Ok(ViewKl { views, estimator, clamp, through, stale, worst, scope, top_p, cap })
+    }
+}
+
+#[derive(Debug)]
+struct ViewKl {
+    views: Vec<String>,
+    estimator: Kl,
+    clamp: bool,
+    through: Branch,
+    stale: bool,
+    worst: Worst,
+    scope: Scope,
+    top_p: Option<f64>,
+    cap: Option<f64>,
 }
 
 impl Term for ViewKl {
@@ -88,16 +117,23 @@ impl Term for ViewKl {
     }
 
     fn needs(&self) -> Vec<Signal> {
-        let signal = if self.stale { Signal::OldView } else { Signal::View };
-        self.views.iter().cloned().map(signal).collect()
+        self.views.iter().map(|view| self.signal(view)).collect()
     }
 
     fn tracks(&self) -> Vec<Signal> {
-        if self.through == Branch::Clean { vec![] } else { self.needs() }
+        match (self.through, self.estimator) {
+            (Branch::Clean, Kl::Sampled(_)) => vec![],
+            _ => self.needs(),
+        }
     }
 
     fn scope(&self) -> Scope {
         self.scope
+    }
+
+    fn ceiling(&self) -> Option<f64> {
+        let clamped = self.clamp && matches!(self.estimator, Kl::Sampled(Estimator::K3 | Estimator::K3Plus));
+        self.cap.or(clamped.then_some(CEILING))
     }
 
     fn per_token(&self, batch: &Batch) -> Result<Tensor> {
@@ -117,26 +153,54 @@ impl Term for ViewKl {
                 }
             });
         }
-        match worst {
-            Some((value_n, _)) => Ok(value_n),
-            None => Ok(batch.logp_n.zeros_like()?),
+        let Some((mut value_n, _)) = worst else { return Ok(batch.logp_n.zeros_like()?) };
+        // The authors' order: first the largest tokens are chosen, then they are capped.
+        if let Some(share) = self.top_p {
+            let top_n = Tensor::new(top(&value_n, &batch.sequences, share)?, value_n.device())?;
+            value_n = top_n.where_cond(&value_n, &value_n.zeros_like()?)?;
         }
-    }
-}
-
-impl ViewKl {
-    fn of(&self, batch: &Batch, view: &str) -> Result<Tensor> {
-        let signal = if self.stale { Signal::OldView } else { Signal::View };
-        let view_n = batch.signal(ENTRY.name, signal(view.to_string()))?;
-        let (clean_n, view_n) = match self.through {
-            Branch::Clean => (batch.logp_n.clone(), view_n.detach()),
-            Branch::View => (batch.logp_n.detach(), view_n.clone()),
-            Branch::Both => (batch.logp_n.clone(), view_n.clone()),
-        };
-        let value_n = self.estimator.per_token(&clean_n, &view_n, self.clamp)?;
         Ok(match self.cap {
             Some(cap) => value_n.minimum(cap)?,
             None => value_n,
         })
     }
+}
+
+impl ViewKl {
+    fn signal(&self, view: &str) -> Signal {
+        match (self.estimator, self.stale) {
+            (Kl::Full, _) => Signal::ViewDivergence(view.into(), self.through),
+            (_, true) => Signal::OldView(view.into()),
+            (_, false) => Signal::View(view.into()),
+        }
+    }
+
+    fn of(&self, batch: &Batch, view: &str) -> Result<Tensor> {
+        let view_n = batch.signal(ENTRY.name, self.signal(view))?;
+        let Kl::Sampled(estimator) = self.estimator else { return Ok(view_n.clone()) };
+        let (clean_n, view_n) = match self.through {
+            Branch::Clean => (batch.logp_n.clone(), view_n.detach()),
+            Branch::View => (batch.logp_n.detach(), view_n.clone()),
+            Branch::Both => (batch.logp_n.clone(), view_n.clone()),
+        };
+        estimator.per_token(&clean_n, &view_n, self.clamp)
+    }
+}
+
+/// Which tokens of each sequence reach the quantile `1 - share` of its counted values (linear between
+/// neighbours, as `torch.nanquantile`).
+fn top(value_n: &Tensor, sequences: &Sequences, share: f64) -> Result<Vec<u8>> {
+    let value_n = value_n.detach().to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?;
+    let mut top_n = vec![0u8; value_n.len()];
+    for range in sequences.ranges() {
+        let counted = range.clone().filter(|&n| sequences.counted()[n]);
+        let mut sorted: Vec<f64> = counted.map(|n| value_n[n]).collect();
+        sorted.sort_by(f64::total_cmp);
+        let place = (1.0 - share) * sorted.len().saturating_sub(1) as f64;
+        let (low, high) = (place.floor() as usize, place.ceil() as usize);
+        let (Some(below), Some(above)) = (sorted.get(low), sorted.get(high)) else { continue };
+        let threshold = below + (above - below) * place.fract();
+        range.clone().for_each(|n| top_n[n] = u8::from(value_n[n] >= threshold));
+    }
+    Ok(top_n)
 }

@@ -65,6 +65,7 @@ impl Term for ViewPolicy {
         let logp_n = batch.signal(ENTRY.name, Signal::View(self.view.clone()))?;
         let old_n = batch.signal(ENTRY.name, Signal::OldView(self.view.clone()))?.detach();
         let log_ratio_n = (logp_n - old_n)?.clamp(-20.0, 20.0)?;
-        self.surrogate.per_token(Move { log_ratio_n: &log_ratio_n, logp_n, advantage_n: &batch.advantage_n })
+        let advantage_n = &batch.advantage_n;
+        self.surrogate.per_token(Move { log_ratio_n: &log_ratio_n, logp_n, advantage_n, batch })
     }
 }

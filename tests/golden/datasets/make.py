@@ -6,10 +6,12 @@ Made with: see versions.json. `expect.json` holds what a reader must find, taken
 reader of ours.
 """
 import base64
+import gzip
 import io
 import json
 import pathlib
 import sys
+import tarfile
 
 import datasets
 import numpy as np
@@ -68,6 +70,14 @@ features = datasets.Features(
 table = {"id": [r[3] for r in ROWS], "problem": [r[0] for r in ROWS], "answer": [r[1] for r in ROWS]}
 datasets.Dataset.from_dict(table | {"images": [structs(r[2]) for r in ROWS]}, features=features).to_parquet(HERE / "easyr1.parquet")
 remember("easyr1.parquet")
+
+# Geometry3K as hiyouga/geometry3k has it: options and the letter of the right one beside the answer itself.
+GEO = [("<image>Find x.", "3", ["a.png"], "geo-0"), ("<image>Find $m \\angle 1$.", "35.5", ["b.jpg"], "geo-1")]
+geo_features = datasets.Features(features | {"choices": datasets.Sequence(datasets.Value("string")), "ground_truth": datasets.Value("string")})
+geo_table = {"id": [r[3] for r in GEO], "problem": [r[0] for r in GEO], "answer": [r[1] for r in GEO], "images": [structs(r[2]) for r in GEO]}
+geo_table |= {"choices": [["1", "2", "3", "4"], ["35.5", "36", "37", "38"]], "ground_truth": ["C", "A"]}
+datasets.Dataset.from_dict(geo_table, features=geo_features).to_parquet(HERE / "geometry3k.parquet")
+remember("geometry3k.parquet", GEO)
 
 # The same by pandas, compressed with zstd, images as bare bytes.
 pd.DataFrame(table | {"images": [[BYTES[n] for n in r[2]] for r in ROWS]}).to_parquet(HERE / "bytes.parquet", compression="zstd")
@@ -148,6 +158,21 @@ mme = [
 ]
 (HERE / "mme.json").write_text(json.dumps(mme))
 remember("mme.json", mme_rows, choices=[TEXTS, TEXTS])
+# The same with the pictures in a gzipped tar that is cut into parts, as the data set is served.
+split = HERE / "split"
+split.mkdir(exist_ok=True)
+(split / "mme.json").write_text(json.dumps([row | {"Image": f"photos/{row['Image']}"} for row in mme]))
+held = io.BytesIO()
+with gzip.GzipFile(fileobj=held, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
+    for name in NAMES:
+        entry = tarfile.TarInfo(f"photos/{name}")
+        entry.size = len(BYTES[name])
+        tar.addfile(entry, io.BytesIO(BYTES[name]))
+whole = held.getvalue()
+cut = len(whole) // 3
+for k, letters in enumerate(("aa", "ab", "ac")):
+    (split / f"photos.tar.gz.part_{letters}").write_bytes(whole[k * cut : (k + 1) * cut if k < 2 else None])
+remember("split/mme.json", mme_rows, choices=[TEXTS, TEXTS])
 coded = {n: base64.b64encode(BYTES[n]).decode() for n in NAMES}
 frame = pd.DataFrame({"index": [0, 1], "image": [coded[r[2][0]] for r in mme_rows], "question": [r[0] for r in mme_rows], "multi-choice options": [str(CHOICES)] * 2, "answer": [r[1] for r in mme_rows], "category": ["Perception/x", "Reasoning/y"], "l2-category": ["s", "s"]})
 numbered = [(p, a, im, str(k)) for k, (p, a, im, _) in enumerate(mme_rows)]

@@ -1,7 +1,7 @@
 """Writes a parquet of about SIZE megabytes of photographs-like noise, to measure the memory of an import by hand.
 
     python make_large.py OUT.parquet SIZE_MB
-    cargo run --release -p foveate-datasets --example prep -- import OUT.parquet easyr1 FOLDER
+    /usr/bin/time -v foveate prep import OUT.parquet --out FOLDER
 """
 import io
 import sys

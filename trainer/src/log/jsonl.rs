@@ -41,6 +41,18 @@ impl JsonLines {
     }
 }
 
+/// The objects of a file of JSON lines.
+///
+/// # Errors
+/// [`Error::Io`], or a line that is no JSON.
+pub fn lines(path: &Path) -> Result<Vec<Value>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let parse = |(n, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|e| Error::run(path, format!("line {}: {e}", n + 1)))
+    };
+    text.lines().enumerate().map(parse).collect()
+}
+
 fn keep_until(path: &Path, step: u64) -> Result<()> {
     let reader = BufReader::new(File::open(path).map_err(Error::io(path))?);
     let draft = path.with_extension("jsonl.tmp");

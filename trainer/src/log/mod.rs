@@ -6,7 +6,7 @@ mod events;
 mod jsonl;
 
 pub use events::Events;
-pub use jsonl::JsonLines;
+pub use jsonl::{JsonLines, lines};
 
 use serde_json::{Map, Number, Value};
 
@@ -45,6 +45,23 @@ impl Metrics {
     /// Adds all of `other`, replacing what has the same name.
     pub fn extend(&mut self, other: Self) {
         other.0.into_iter().for_each(|(n, v)| self.put(n, v));
+    }
+
+    /// Means over `all`, each name over those that have it; of names that end in `/max`, the largest.
+    pub fn over(all: &[Self]) -> Self {
+        let mut merged = Self::default();
+        for name in all.iter().flat_map(|m| m.iter().map(|(name, _)| name)) {
+            if merged.get(name).is_some() {
+                continue;
+            }
+            let values = || all.iter().filter_map(|m| m.get(name));
+            let value = match name.ends_with("/max") {
+                true => values().fold(f64::NEG_INFINITY, f64::max),
+                false => values().sum::<f64>() / values().count().max(1) as f64,
+            };
+            merged.put(name, value);
+        }
+        merged
     }
 
     /// One line of `metrics.jsonl`.

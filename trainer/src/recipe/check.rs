@@ -3,7 +3,8 @@
 use super::Recipe;
 use crate::reward::REWARDS;
 use crate::view::{PICKED, resolve};
-use foveate_objectives::Objective;
+use foveate_objectives::{Branch, Objective, Signal};
+use foveate_vision::grounding::SCRIPTS;
 
 /// The key at fault, and what is wrong with it.
 type Fault = (String, String);
@@ -13,6 +14,7 @@ impl Recipe {
     pub(super) fn check(&self) -> Result<(), Fault> {
         self.check_numbers()?;
         self.check_names()?;
+        self.check_turns()?;
         let objective = Objective::new(&self.objective, &self.term);
         objective.map_err(|e| ("objective".to_string(), format!("cannot be built: {e}")))?;
         for (i, spec) in self.reward.iter().enumerate() {
@@ -31,8 +33,12 @@ impl Recipe {
             corruptions(&format!("view.{i}.corruptions"), &view.corruptions)?;
             severities(&format!("view.{i}.severities"), &view.severities)?;
         }
-        let objective = Objective::new(&self.objective, &self.term);
-        for signal in objective.map(|o| o.needs()).unwrap_or_default() {
+        let objective = Objective::new(&self.objective, &self.term).map(|o| (o.needs(), o.reward_needs()));
+        let (needs, of_reward) = objective.unwrap_or_default();
+        for signal in needs.into_iter().chain(of_reward) {
+            let whole = matches!(signal, Signal::ViewDivergence(_, branch) if branch != Branch::Clean);
+            let lean = self.optim.lean_views && whole;
+            holds("optim.lean_views", !lean, "false with an `estimator = \"full\"` through a view", "true")?;
             let Some(name) = signal.view() else { continue };
             let made = self.view.iter().any(|v| v.name == name) || (name == PICKED && !self.view.is_empty());
             holds("term", made, "about views that a [[view]] makes", format!("about `{name}`"))?;
@@ -52,7 +58,15 @@ impl Recipe {
         let finite = r.temperature > 0.0 && r.temperature.is_finite();
         holds("rollout.temperature", finite, "over 0", r.temperature)?;
         holds("rollout.top_p", r.top_p > 0.0 && r.top_p <= 1.0, "over 0 and at most 1", r.top_p)?;
+        if let Some(patch) = self.model.patch_size {
+            holds("model.patch_size", (4..=56).contains(&patch), "between 4 and 56", patch)?;
+            let made = self.model.tiny().is_some();
+            holds("model.patch_size", made, "absent, as `model.path` is a directory", patch)?;
+        }
         positive("optim.lr", o.lr)?;
+        positive("optim.vision_lr", o.vision_lr)?;
+        let betas = o.betas.iter().all(|beta| (0.0..1.0).contains(beta));
+        holds("optim.betas", betas, "at least 0 and under 1", format!("{:?}", o.betas))?;
         holds("optim.floor", (0.0..=1.0).contains(&o.floor), "between 0 and 1", o.floor)?;
         holds("optim.weight_decay", o.weight_decay >= 0.0, "at least 0", o.weight_decay)?;
         holds("optim.clip_norm", o.clip_norm >= 0.0, "at least 0", o.clip_norm)?;
@@ -63,6 +77,20 @@ impl Recipe {
         least("warmup.images", w.images, 1)?;
         least("warmup.questions", w.questions, 1)?;
         least("train.keep", self.train.keep, 1)
+    }
+
+    fn check_turns(&self) -> Result<(), Fault> {
+        let Some(turns) = &self.rollout.turns else { return Ok(()) };
+        least("rollout.turns.max", turns.max, 2)?;
+        let known: Vec<_> = SCRIPTS.iter().map(|script| script.name).collect();
+        let script = &turns.script;
+        let one = format!("one of {}", known.join(", "));
+        holds("rollout.turns.script", known.contains(&script.as_str()), &one, script)?;
+        if let Some(side) = turns.min_side {
+            holds("rollout.turns.min_side", side >= 0.0 && side.is_finite(), "at least 0", side)?;
+        }
+        // A view would have to be cut out as well; the clean part would give the corrupted image away.
+        holds("view", self.view.is_empty(), "absent where there is [rollout.turns]", self.view.len())
     }
 
     fn check_names(&self) -> Result<(), Fault> {

@@ -9,11 +9,14 @@ mod read;
 
 pub use read::{from_file, from_text};
 
+use crate::hacking;
 use crate::optim::ScheduleKind;
 use foveate_objectives::{Named, ObjectiveSpec, TermSpec};
+use foveate_vision::grounding::Frame;
+use foveate_vision::tiny::TinySpec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A whole recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +76,9 @@ impl Default for Recipe {
 pub struct ModelRecipe {
     /// A Hugging Face model directory, or `tiny`, a small model made from the run's seed.
     pub path: PathBuf,
+    /// Of the model that `tiny` makes: side of a patch in pixels. A token of it sees a square of twice the side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch_size: Option<usize>,
     /// The parts that are trained.
     pub train: Vec<PartName>,
     /// Recompute activations in the backward pass instead of keeping them.
@@ -82,7 +88,16 @@ pub struct ModelRecipe {
 impl Default for ModelRecipe {
     fn default() -> Self {
         let train = vec![PartName::Vision, PartName::Merger, PartName::Text];
-        Self { path: "tiny".into(), train, checkpointing: false }
+        Self { path: "tiny".into(), patch_size: None, train, checkpointing: false }
+    }
+}
+
+impl ModelRecipe {
+    /// The model to be made, `None` where one is read from a directory.
+    pub fn tiny(&self) -> Option<TinySpec<'static>> {
+        let spec = TinySpec::quickstart();
+        let patch_size = self.patch_size.unwrap_or(spec.patch_size);
+        (self.path == Path::new("tiny")).then_some(TinySpec { patch_size, ..spec })
     }
 }
 
@@ -149,6 +164,9 @@ pub struct RolloutRecipe {
     pub top_p: f32,
     /// What samples: `local`.
     pub engine: String,
+    /// Answers of several turns, with a closer look between them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turns: Option<TurnsRecipe>,
 }
 
 impl Default for RolloutRecipe {
@@ -164,8 +182,48 @@ impl Default for RolloutRecipe {
             temperature: 1.0,
             top_p: 1.0,
             engine: "local".into(),
+            turns: None,
         }
     }
+}
+
+/// `[rollout.turns]`: the model names a box, is shown that part of the image, and answers (MGPO).
+/// `rollout.max_tokens` is then the longest turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TurnsRecipe {
+    /// The model's turns at most, the answer included.
+    pub max: usize,
+    /// Whether it always has all of them. If not, a reply without a box is the answer.
+    pub forced: bool,
+    /// What is said to it: a row of [`foveate_vision::grounding::SCRIPTS`].
+    pub script: String,
+    /// Which turns give a gradient.
+    pub train: Trained,
+    /// What coordinates count, where it is not what the model's family was trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<Frame>,
+    /// A box is refused unless both sides are longer, in pixels as the model reads them; a token's side where
+    /// nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_side: Option<f64>,
+}
+
+impl Default for TurnsRecipe {
+    fn default() -> Self {
+        let (script, train) = ("mgpo".into(), Trained::All);
+        Self { max: 2, forced: true, script, train, frame: None, min_side: None }
+    }
+}
+
+/// The turns that give a gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trained {
+    /// All of the model's.
+    All,
+    /// The answer alone: what looking is worth if it is not learnt.
+    Last,
 }
 
 /// `[optim]`
@@ -180,6 +238,11 @@ pub struct OptimRecipe {
     pub floor: f64,
     /// Updates over which the rate rises.
     pub warmup: u64,
+    /// Share of the tower's and the merger's learning rate in `lr`.
+    pub vision_lr: f64,
+    /// AdamW's decays of the mean of gradients and of their squares. A short stage wants a second one under
+    /// 0.999, which remembers the large gradients of the first steps for a thousand.
+    pub betas: [f64; 2],
     /// Decoupled weight decay, not on norms and biases.
     pub weight_decay: f64,
     /// Largest global norm of a gradient; 0 leaves gradients as they are.
@@ -188,6 +251,9 @@ pub struct OptimRecipe {
     pub updates: usize,
     /// Tokens a forward pass may hold; a mini-batch is cut into as many passes as that takes.
     pub token_budget: usize,
+    /// Run views without gradients first, and again with them only for the answers in which a term has
+    /// one: less memory, and less time where few views win a token.
+    pub lean_views: bool,
     /// Updates that may be lost to numbers that are not finite before the run stops.
     pub max_skipped: u64,
 }
@@ -199,10 +265,13 @@ impl Default for OptimRecipe {
             schedule: ScheduleKind::Constant,
             floor: 0.0,
             warmup: 0,
+            vision_lr: 1.0,
+            betas: [0.9, 0.999],
             weight_decay: 0.01,
             clip_norm: 1.0,
             updates: 1,
             token_budget: 16_384,
+            lean_views: false,
             max_skipped: 5,
         }
     }
@@ -242,11 +311,28 @@ pub struct TrainRecipe {
     pub eval_every: u64,
     /// Groups of each step whose answers go to `completions.jsonl`.
     pub completions: usize,
+    /// Answers of each evaluated kind of image that go to `evaluations.jsonl`.
+    pub eval_completions: usize,
+    /// The metric whose largest value names the best checkpoint, kept beside the latest; by default the
+    /// clean accuracy of the first `[[eval]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<String>,
+    /// What is done when a perception term is hacked: `off`, `warn` or `stop`.
+    pub hacking: hacking::Policy,
 }
 
 impl Default for TrainRecipe {
     fn default() -> Self {
-        Self { steps: 100, checkpoint_every: 50, keep: 2, eval_every: 0, completions: 4 }
+        Self {
+            steps: 100,
+            checkpoint_every: 50,
+            keep: 2,
+            eval_every: 0,
+            completions: 4,
+            eval_completions: 8,
+            best: None,
+            hacking: hacking::Policy::default(),
+        }
     }
 }
 

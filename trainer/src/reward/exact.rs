@@ -1,6 +1,7 @@
 //! The task's own grade: 1 for a right answer, 0 for a wrong one or none.
 
 use super::{Answer, Reward};
+use crate::Result;
 use foveate_objectives::Entry;
 use serde::Deserialize;
 
@@ -19,7 +20,7 @@ impl Reward for Exact {
         ENTRY.name
     }
 
-    fn score(&self, answer: &Answer<'_>) -> f64 {
-        answer.grade.score.into()
+    fn score(&self, answer: &Answer<'_>) -> Result<Option<f64>> {
+        Ok(Some(answer.grade.score.into()))
     }
 }

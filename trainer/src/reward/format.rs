@@ -2,6 +2,7 @@
 //! has no form.
 
 use super::{Answer, Reward};
+use crate::Result;
 use foveate_datasets::grade;
 use foveate_objectives::Entry;
 use serde::Deserialize;
@@ -30,6 +31,8 @@ enum Form {
     ThinkBoxed,
     /// `<think>...</think><answer>...</answer>` and nothing else.
     ThinkAnswer,
+    /// The same with nothing but a number in the answer (Q-Hawkeye).
+    ThinkNumber,
 }
 
 impl Reward for Format {
@@ -37,14 +40,17 @@ impl Reward for Format {
         ENTRY.name
     }
 
-    fn score(&self, answer: &Answer<'_>) -> f64 {
+    fn score(&self, answer: &Answer<'_>) -> Result<Option<f64>> {
         let text = answer.text;
         let keeps = match self.form {
             Form::Word => !text.is_empty() && !text.contains(char::is_whitespace),
             Form::Boxed => grade::boxed(text).is_some(),
             Form::ThinkBoxed => grade::format::think_boxed(text),
             Form::ThinkAnswer => grade::format::think_answer(text),
+            Form::ThinkNumber => {
+                grade::format::think_answer(text) && super::score::unsigned(grade::zone(text)).is_some()
+            }
         };
-        f64::from(u8::from(keeps && answer.finished))
+        Ok(Some(f64::from(u8::from(keeps && answer.finished))))
     }
 }

@@ -1,6 +1,7 @@
 //! DAPO's soft overlong penalty: 0 up to `max - buffer` tokens, then falling in a line to -1 at `max`.
 
 use super::{Answer, Reward};
+use crate::Result;
 use foveate_objectives::Entry;
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -31,8 +32,8 @@ impl Reward for Length {
         ENTRY.name
     }
 
-    fn score(&self, answer: &Answer<'_>) -> f64 {
+    fn score(&self, answer: &Answer<'_>) -> Result<Option<f64>> {
         let over = answer.tokens as f64 - f64::from(self.max - self.buffer);
-        -(over / f64::from(self.buffer)).clamp(0.0, 1.0)
+        Ok(Some(-(over / f64::from(self.buffer)).clamp(0.0, 1.0)))
     }
 }

@@ -2,6 +2,7 @@
 //! off for every occurrence of one that occurs more than five times, at most 2 off in all.
 
 use super::{Answer, Reward};
+use crate::Result;
 use foveate_datasets::grade::zone;
 use foveate_objectives::Entry;
 use serde::Deserialize;
@@ -23,11 +24,11 @@ impl Reward for Repetition {
         ENTRY.name
     }
 
-    fn score(&self, answer: &Answer<'_>) -> f64 {
+    fn score(&self, answer: &Answer<'_>) -> Result<Option<f64>> {
         let text: String = zone(answer.text).chars().filter(|c| !c.is_ascii_punctuation()).collect();
         let words = too_many(text.split_whitespace());
         let letters = too_many(text.chars().filter(|c| !c.is_whitespace()));
-        (-0.25 * (words + letters) as f64).max(-2.0)
+        Ok(Some((-0.25 * (words + letters) as f64).max(-2.0)))
     }
 }
 

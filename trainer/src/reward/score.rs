@@ -1,7 +1,12 @@
 //! How near a score comes: `exp(-|s - answer| / tau)`, both clipped to the scale; 0 for an answer in which
 //! no number can be read.
+//!
+//! The authors read a score in two ways. For the reward it is digits and dots only, so that "-3" and "3/5"
+//! are no scores; for the uncertainty a sign may stand before it ([`signed`]).
 
 use super::{Answer, Reward};
+use crate::Result;
+use foveate_datasets::grade::zone;
 use foveate_objectives::Entry;
 use serde::Deserialize;
 
@@ -30,12 +35,28 @@ impl Reward for Score {
         ENTRY.name
     }
 
-    fn score(&self, answer: &Answer<'_>) -> f64 {
-        let read = |text: &str| text.trim().parse::<f64>().ok().filter(|x| x.is_finite());
+    fn score(&self, answer: &Answer<'_>) -> Result<Option<f64>> {
         let clip = |x: f64| x.clamp(self.low, self.high);
         // A truth that is no number is the data's fault, not the answer's: nothing can be said.
-        let Some(truth) = read(&answer.sample.answer) else { return f64::NAN };
-        let said = answer.grade.parsed.as_deref().and_then(read);
-        said.map_or(0.0, |said| (-(clip(said) - clip(truth)).abs() / self.tau).exp())
+        let Some(truth) = signed(&answer.sample.answer) else { return Ok(None) };
+        let said = unsigned(zone(answer.text));
+        Ok(Some(said.map_or(0.0, |said| (-(clip(said) - clip(truth)).abs() / self.tau).exp())))
     }
+}
+
+/// A number of digits with at most one dot, and nothing else.
+pub(super) fn unsigned(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    text.parse().ok().filter(|x: &f64| plain && x.is_finite())
+}
+
+/// The same, perhaps with a sign.
+pub(crate) fn signed(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1.0, digits),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    unsigned(digits).map(|x| sign * x)
 }

@@ -4,6 +4,7 @@
 //! config that is silent means the same here and there. Knows nothing of files.
 
 use super::{Family, TextConfig, VisionAct, VisionConfig};
+use crate::grounding::Frame;
 
 /// One family.
 pub struct FamilyRow {
@@ -19,6 +20,9 @@ pub struct FamilyRow {
     pub vision_prefix: &'static str,
     /// What published tensor names of the language model begin with.
     pub text_prefix: &'static str,
+    /// What the coordinates of a box count, as the family was trained to say them. Qwen's own notes:
+    /// thousandths for Qwen2-VL, pixels of the resized image for Qwen2.5-VL, thousandths again for Qwen3-VL.
+    pub frame: Frame,
     pub(super) text: TextConfig,
     pub(super) vision: fn() -> VisionConfig,
 }
@@ -43,6 +47,7 @@ pub static FAMILIES: [FamilyRow; 3] = [
         vision_act: "quick_gelu",
         vision_prefix: "visual.",
         text_prefix: "model.",
+        frame: Frame::Thousandths,
         text: QWEN2_TEXT,
         vision: qwen2_vision,
     },
@@ -53,6 +58,7 @@ pub static FAMILIES: [FamilyRow; 3] = [
         vision_act: "silu",
         vision_prefix: "visual.",
         text_prefix: "model.",
+        frame: Frame::Pixels,
         text: QWEN2_TEXT,
         vision: qwen2_5_vision,
     },
@@ -63,6 +69,7 @@ pub static FAMILIES: [FamilyRow; 3] = [
         vision_act: "gelu_pytorch_tanh",
         vision_prefix: "model.visual.",
         text_prefix: "model.language_model.",
+        frame: Frame::Thousandths,
         text: QWEN3_TEXT,
         vision: qwen3_vision,
     },

@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+/// Own tokens that there is room for from the start: a long limit that no rollout reaches should cost nothing.
+const USUAL: usize = 32;
+
 /// Keys and values of one layer, `[tokens, kv_heads * head_dim]` each, keys already rotated.
 #[derive(Debug, Default)]
 pub(crate) struct KeyValues {
@@ -27,6 +30,22 @@ pub(crate) struct PromptCache {
     pub position: u32,
 }
 
+impl PromptCache {
+    /// A copy with more tokens behind, one entry of `own` a layer; an empty list adds none. Length and position
+    /// stay those of the beginning.
+    pub(crate) fn joined(&self, own: &[KeyValues]) -> Self {
+        let none = KeyValues::default();
+        let layers = self.layers.iter().enumerate().map(|(layer, shared)| {
+            let own = own.get(layer).unwrap_or(&none);
+            KeyValues {
+                keys: [&shared.keys[..], &own.keys].concat(),
+                values: [&shared.values[..], &own.values].concat(),
+            }
+        });
+        Self { layers: layers.collect(), tokens: self.tokens, position: self.position }
+    }
+}
+
 /// A rollout's place in the decoder.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -35,15 +54,29 @@ pub(crate) struct Row {
     /// The token to run next.
     pub next: u32,
     /// How many own tokens have run.
-    pub steps: u32,
+    pub steps: usize,
+    /// M-RoPE position of the token to run next: images among the own tokens make it another than their
+    /// number.
+    pub position: u32,
 }
 
 impl Row {
-    pub(crate) fn new(prompt: &Arc<PromptCache>, max_tokens: usize) -> Self {
-        // A guess at the usual length: a long limit that no rollout reaches should cost nothing.
-        let tokens = max_tokens.min(64);
+    pub(crate) fn new(prompt: &Arc<PromptCache>) -> Self {
         let width = |layer: &KeyValues| layer.keys.len() / prompt.tokens.max(1);
-        let own = prompt.layers.iter().map(|layer| KeyValues::with_capacity(tokens * width(layer)));
-        Self { prompt: prompt.clone(), own: own.collect(), next: 0, steps: 0 }
+        let own = prompt.layers.iter().map(|layer| KeyValues::with_capacity(USUAL * width(layer)));
+        let (own, position) = (own.collect(), prompt.position);
+        Self { prompt: prompt.clone(), own, next: 0, steps: 0, position }
+    }
+
+    /// Forgets the last `tokens` own tokens, all of them text.
+    pub(crate) fn forget(&mut self, tokens: usize) {
+        let tokens = tokens.min(self.steps);
+        for layer in &mut self.own {
+            let width = layer.keys.len() / self.steps.max(1);
+            layer.keys.truncate((self.steps - tokens) * width);
+            layer.values.truncate((self.steps - tokens) * width);
+        }
+        self.steps -= tokens;
+        self.position -= tokens as u32;
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! R rollouts, T prompt tokens, V vocabulary, d width, H query heads, K key heads, D width of a head.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::cache::{KeyValues, PromptCache, Row};
+use super::extend::{Looks, extend};
 use crate::Result;
 use crate::models::{VisionLanguageModel, mrope_positions};
 use crate::nn::simd::{dot, exp_shifted, max, vectorised};
@@ -14,39 +18,78 @@ use crate::processor::Prompt;
 
 /// Runs the prompts: their caches, and the logits `[prompts, V]` of their next tokens.
 ///
-/// Each is a pack of its own, in parallel: what a prompt leaves behind does not depend on the others, to
-/// the bit.
+/// What a prompt says up to its last image runs once for all prompts that begin so, and the rest of each runs
+/// behind it, alone. Where a prompt is cut depends on that prompt only, so what it leaves behind does not
+/// depend on the others, to the bit.
 pub(crate) fn prefill(
     model: &VisionLanguageModel,
     prompts: &[&Prompt],
 ) -> Result<(Vec<PromptCache>, Vec<f32>)> {
-    let done = prompts.par_iter().map(|prompt| prefill_one(model, prompt)).collect::<Result<Vec<_>>>()?;
+    let cuts: Vec<usize> = prompts.iter().map(|prompt| cut(model, prompt)).collect();
+    let (mut distinct, mut index) = (Vec::new(), HashMap::new());
+    let mut beginning_of = Vec::with_capacity(prompts.len());
+    for (prompt, &cut) in prompts.iter().zip(&cuts) {
+        let images: Vec<usize> = prompt.images.iter().map(|image| Arc::as_ptr(image).addr()).collect();
+        beginning_of.push(*index.entry((&prompt.input_ids[..cut], images)).or_insert_with(|| {
+            distinct
+                .push(Prompt { input_ids: prompt.input_ids[..cut].to_vec(), images: prompt.images.clone() });
+            distinct.len() - 1
+        }));
+    }
+    let begun = distinct.par_iter().map(|beginning| begin(model, beginning)).collect::<Result<Vec<_>>>()?;
+    let whole = |((prompt, &cut), &at): ((&&Prompt, &usize), &usize)| {
+        let (cache, hidden) = &begun[at];
+        let rest = Prompt { input_ids: prompt.input_ids[cut..].to_vec(), images: vec![] };
+        match rest.input_ids.is_empty() {
+            true => Ok((cache.joined(&[]), hidden.clone())),
+            false => end(model, cache, &rest),
+        }
+    };
+    let done = prompts.par_iter().zip(&cuts).zip(&beginning_of).map(whole).collect::<Result<Vec<_>>>()?;
     let (caches, hidden): (Vec<_>, Vec<_>) = done.into_iter().unzip();
     Ok((caches, logits(model, &hidden.concat())?))
 }
 
-/// A prompt's cache and its last hidden state, `[d]`.
-fn prefill_one(model: &VisionLanguageModel, prompt: &Prompt) -> Result<(PromptCache, Vec<f32>)> {
+/// The tokens of a prompt up to its last image token; all of them where it has no image.
+fn cut(model: &VisionLanguageModel, prompt: &Prompt) -> usize {
+    let image = model.config().image_token_id;
+    prompt.input_ids.iter().rposition(|&id| id == image).map_or(prompt.input_ids.len(), |last| last + 1)
+}
+
+/// The cache of the first tokens of a sequence and the last one's hidden state, `[d]`.
+fn begin(model: &VisionLanguageModel, beginning: &Prompt) -> Result<(Arc<PromptCache>, Vec<f32>)> {
     let mut builder = PackBuilder::new();
-    builder.root(prompt)?;
+    builder.root(beginning)?;
     let (pack, tap) = (builder.build()?, KvTap::default());
     let hidden_td = model.hidden(&pack, &model.mode(None).tapped(&tap), None)?;
-    let tokens = prompt.input_ids.len();
+    let tokens = beginning.input_ids.len();
     let hidden = hidden_td.get(tokens - 1)?.to_vec1::<f32>()?;
-    let grids: Vec<[usize; 3]> = prompt.images.iter().map(|image| image.grid_thw).collect();
-    let (config, ids) = (model.config(), &prompt.input_ids);
+    let grids: Vec<[usize; 3]> = beginning.images.iter().map(|image| image.grid_thw).collect();
+    let (config, ids) = (model.config(), &beginning.input_ids);
     let (_, position) = mrope_positions(ids, config.image_token_id, &grids, config.vision.merge_size, 0);
     let layers = tap.take().into_iter();
     let layers = layers.map(|(keys, values)| KeyValues { keys: keys.to_vec(), values: values.to_vec() });
-    Ok((PromptCache { layers: layers.collect(), tokens, position }, hidden))
+    Ok((Arc::new(PromptCache { layers: layers.collect(), tokens, position }), hidden))
 }
 
-fn config_width(model: &VisionLanguageModel) -> usize {
+/// The same of a whole prompt, from its beginning's.
+fn end(
+    model: &VisionLanguageModel,
+    cache: &Arc<PromptCache>,
+    rest: &Prompt,
+) -> Result<(PromptCache, Vec<f32>)> {
+    let mut row = Row::new(cache);
+    let hidden = extend(model, &mut row, rest, &Looks::default())?;
+    let joined = cache.joined(&row.own);
+    Ok((PromptCache { tokens: cache.tokens + row.steps, position: row.position, ..joined }, hidden))
+}
+
+pub(crate) fn config_width(model: &VisionLanguageModel) -> usize {
     model.config().text.hidden_size
 }
 
 /// Logits `[R, V]` of hidden states `[R, d]` before the final norm.
-fn logits(model: &VisionLanguageModel, hidden: &[f32]) -> Result<Vec<f32>> {
+pub(crate) fn logits(model: &VisionLanguageModel, hidden: &[f32]) -> Result<Vec<f32>> {
     let normed = model.decoder().norm.apply(hidden)?;
     let head = model.decoder().head.host()?;
     Ok(skinny::product(&normed, &head, config_width(model)).into_vec())
@@ -63,7 +106,7 @@ pub(crate) fn step(model: &VisionLanguageModel, rows: &mut [&mut Row]) -> Result
             x.copy_from_slice(&table[row.next as usize * width..][..width]);
         }
     }
-    let positions: Vec<[u32; 3]> = rows.iter().map(|row| [row.prompt.position + row.steps; 3]).collect();
+    let positions: Vec<[u32; 3]> = rows.iter().map(|row| [row.position; 3]).collect();
     let rotary = model.rotary(&positions);
     for (index, layer) in decoder.layers.iter().enumerate() {
         let block = &layer.attention;
@@ -88,7 +131,9 @@ pub(crate) fn step(model: &VisionLanguageModel, rows: &mut [&mut Row]) -> Result
         let active = mlp.act.forward(&hidden, mlp.down.inner());
         add(&mut x, &apply(&mlp.down, &active)?);
     }
-    rows.iter_mut().for_each(|row| row.steps += 1);
+    for row in rows {
+        (row.steps, row.position) = (row.steps + 1, row.position + 1);
+    }
     logits(model, &x)
 }
 

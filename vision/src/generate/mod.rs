@@ -1,19 +1,22 @@
-//! Continuing prompts: batched, the rollouts of a prompt sharing its keys and values.
+//! Continuing prompts: batched, the rollouts of a prompt sharing its keys and values. [`generate()`] gives
+//! one answer, [`Conversations`] go on over several turns.
 //!
 //! Decides which token comes next and what its probability was. A rollout's tokens depend on its
 //! prompt, the sampling settings, its seed and its index alone: not on what else is in the batch, nor on
 //! the number of threads. Knows no tokenizer: which ids stop or are forbidden is said to it.
 
 mod cache;
+mod conversation;
 mod decode;
+mod extend;
 mod sampler;
 
 use std::sync::Arc;
 
+use crate::Result;
 use crate::models::VisionLanguageModel;
 use crate::processor::Prompt;
-use crate::{Error, Result};
-use cache::Row;
+pub use conversation::{Conversations, Heard};
 pub use sampler::Sampling;
 use sampler::{Draw, Sampler};
 
@@ -53,19 +56,17 @@ pub struct Generated {
 }
 
 impl Generated {
+    fn empty() -> Self {
+        let (ids, none) = (vec![], Vec::new);
+        Self { ids, logp_raw: none(), logp_tempered: none(), logp_sampled: none(), stop: Stop::Length }
+    }
+
     fn push(&mut self, draw: &Draw) {
         self.ids.push(draw.id);
         self.logp_raw.push(draw.logp_raw);
         self.logp_tempered.push(draw.logp_tempered);
         self.logp_sampled.push(draw.logp_sampled);
     }
-}
-
-/// A rollout on its way.
-struct Active {
-    request: usize,
-    index: usize,
-    row: Row,
 }
 
 /// Continues every request; the result has one list a request, of its rollouts in order.
@@ -78,67 +79,12 @@ pub fn generate(
     requests: &[Request],
     sampling: &Sampling,
 ) -> Result<Vec<Vec<Generated>>> {
-    let sampler = Sampler::new(sampling, model.config())?;
-    if let Some(at) = requests.iter().position(|request| request.prompt.input_ids.is_empty()) {
-        return Err(Error::input(format!("request {at}"), "prompt", "at least one token", "empty"));
-    }
-    let mut done: Vec<Vec<Generated>> = requests.iter().map(|request| empty(request.n)).collect();
-    let distinct: Vec<&Request> = requests.iter().filter(|request| request.n > 0).collect();
-    if distinct.is_empty() || sampling.max_tokens == 0 {
-        return Ok(done);
-    }
-    let prompts: Vec<&Prompt> = requests.iter().map(|request| &*request.prompt).collect();
-    let (caches, mut logits) = decode::prefill(model, &prompts)?;
-    let vocab = model.config().text.vocab_size;
-    let mut active: Vec<Active> = Vec::new();
-    let mut rows_logits = Vec::new();
-    for (request, cache) in caches.into_iter().enumerate() {
-        let cache = Arc::new(cache);
-        for index in 0..requests[request].n {
-            active.push(Active { request, index, row: Row::new(&cache, sampling.max_tokens) });
-            rows_logits.extend_from_slice(&logits[request * vocab..][..vocab]);
-        }
-    }
-    logits = rows_logits;
-    for step in 0..sampling.max_tokens {
-        let places: Vec<_> = active
-            .iter()
-            .map(|rollout| {
-                let request = &requests[rollout.request];
-                let generated = &done[rollout.request][rollout.index];
-                (request.seed, rollout.index as u64, &request.prompt.input_ids[..], &generated.ids[..])
-            })
-            .collect();
-        let draws = sampler.draw_all(&mut logits, &places, step)?;
-        let last = step + 1 == sampling.max_tokens;
-        let mut kept = Vec::with_capacity(active.len());
-        for (mut rollout, draw) in active.into_iter().zip(&draws) {
-            let generated = &mut done[rollout.request][rollout.index];
-            generated.push(draw);
-            if sampling.stop_ids.contains(&draw.id) {
-                generated.stop = Stop::Stop;
-            } else if !last {
-                rollout.row.next = draw.id;
-                kept.push(rollout);
-            }
-        }
-        active = kept;
-        if active.is_empty() {
-            break;
-        }
-        let mut rows: Vec<&mut Row> = active.iter_mut().map(|rollout| &mut rollout.row).collect();
-        logits = decode::step(model, &mut rows)?;
-    }
-    Ok(done)
-}
-
-fn empty(n: usize) -> Vec<Generated> {
-    let none = || Generated {
-        ids: vec![],
-        logp_raw: vec![],
-        logp_tempered: vec![],
-        logp_sampled: vec![],
-        stop: Stop::Length,
+    Sampler::new(sampling, model.config())?;
+    let rollouts: usize = requests.iter().map(|request| request.n).sum();
+    let said = match rollouts == 0 || sampling.max_tokens == 0 {
+        true => vec![Some(Generated::empty()); rollouts],
+        false => Conversations::begin(model, requests)?.close(sampling)?,
     };
-    (0..n).map(|_| none()).collect()
+    let mut said = said.into_iter().flatten();
+    Ok(requests.iter().map(|request| said.by_ref().take(request.n).collect()).collect())
 }

@@ -71,8 +71,16 @@ pub(crate) struct Sampler<'a> {
     vocab: usize,
 }
 
-/// Seed, stream, prompt ids and ids so far of a rollout.
-pub(crate) type Place<'a> = (u64, u64, &'a [u32], &'a [u32]);
+/// Where a rollout stands.
+pub(crate) struct Place<'a> {
+    pub seed: u64,
+    pub stream: u64,
+    /// Tokens it drew before, in all its turns: the place of its next draw in the stream.
+    pub drawn: usize,
+    pub prompt: &'a [u32],
+    /// What followed the prompt.
+    pub ids: &'a [u32],
+}
 
 impl<'a> Sampler<'a> {
     pub(crate) fn new(sampling: &'a Sampling, config: &Config) -> Result<Self> {
@@ -101,7 +109,7 @@ impl<'a> Sampler<'a> {
         Ok(Self { sampling, forbidden, vocab })
     }
 
-    /// One token for every row of `logits`, `[R, V]`, which are used up.
+    /// One token for every row of `logits`, `[R, V]`, which are used up; the `step`-th of this turn.
     pub(crate) fn draw_all(&self, logits: &mut [f32], places: &[Place], step: usize) -> Result<Vec<Draw>> {
         logits
             .par_chunks_mut(self.vocab)
@@ -117,7 +125,7 @@ impl<'a> Sampler<'a> {
     }
 
     #[inline(always)]
-    fn draw(&self, logits: &mut [f32], &(seed, stream, prompt, ids): &Place, step: usize) -> Option<Draw> {
+    fn draw(&self, logits: &mut [f32], place: &Place, step: usize) -> Option<Draw> {
         let sampling = self.sampling;
         let raw_lse = log_sum_exp(logits, 1.0);
         let heat = if sampling.temperature > 0.0 { 1.0 / sampling.temperature } else { 1.0 };
@@ -128,14 +136,14 @@ impl<'a> Sampler<'a> {
         let early = if step < sampling.min_tokens { &sampling.stop_ids[..] } else { &[] };
         let kept: Vec<(u32, f32)> = self.forbidden.iter().chain(early).map(|&id| (id, f32::NAN)).collect();
         // Raw logits are still needed of the token that is drawn, which is never a forbidden one.
-        let mut changed = self.penalise(logits, prompt, ids);
+        let mut changed = self.penalise(logits, place);
         for (id, _) in kept {
             logits[id as usize] = f32::NEG_INFINITY;
         }
         let (id, logp_sampled) = if sampling.temperature == 0.0 {
             (argmax(logits)?, 0.0)
         } else {
-            self.sample(logits, heat, uniform(seed, stream, step))?
+            self.sample(logits, heat, uniform(place.seed, place.stream, place.drawn))?
         };
         changed.retain(|&(changed, _)| changed == id);
         let raw = changed.first().map_or(logits[id as usize], |&(_, raw)| raw);
@@ -145,12 +153,12 @@ impl<'a> Sampler<'a> {
 
     /// Applies the repetition penalty; the result is the raw logits of the ids it changed.
     #[inline(always)]
-    fn penalise(&self, logits: &mut [f32], prompt: &[u32], ids: &[u32]) -> Vec<(u32, f32)> {
+    fn penalise(&self, logits: &mut [f32], place: &Place) -> Vec<(u32, f32)> {
         let penalty = self.sampling.repetition_penalty;
         if penalty == 1.0 {
             return vec![];
         }
-        let mut seen: Vec<u32> = prompt.iter().chain(ids).copied().collect();
+        let mut seen: Vec<u32> = place.prompt.iter().chain(place.ids).copied().collect();
         seen.sort_unstable();
         seen.dedup();
         let raw = seen.into_iter().map(|id| (id, logits[id as usize])).collect::<Vec<_>>();
@@ -239,10 +247,10 @@ fn argmax(logits: &[f32]) -> Option<u32> {
     logits.iter().position(|&logit| logit == peak && logit.is_finite()).map(|id| id as u32)
 }
 
-/// A number in [0, 1) for (seed, stream, step), whatever was drawn before.
-fn uniform(seed: u64, stream: u64, step: usize) -> f64 {
+/// A number in [0, 1) for (seed, stream, place), whatever was drawn before.
+fn uniform(seed: u64, stream: u64, place: usize) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream);
-    rng.set_word_pos(2 * step as u128);
+    rng.set_word_pos(2 * place as u128);
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }

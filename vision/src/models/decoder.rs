@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::family::Entry;
+use super::family::Naming;
 use super::parameter::{Loader, Part};
 use crate::Result;
 use crate::config::TextConfig;
@@ -40,7 +40,7 @@ pub(crate) struct Deepstack<'a> {
 }
 
 impl Decoder {
-    pub(crate) fn load(config: &TextConfig, family: &Entry, loader: &mut Loader) -> Result<Self> {
+    pub(crate) fn load(config: &TextConfig, family: &Naming, loader: &mut Loader) -> Result<Self> {
         let (prefix, width) = (family.text, config.hidden_size);
         let table = [config.vocab_size, width];
         let embedding = loader.one(format!("{prefix}embed_tokens.weight"), &table, Part::Text)?;
@@ -100,7 +100,7 @@ fn norm(loader: &mut Loader, name: String, width: usize, config: &TextConfig) ->
 }
 
 impl DecoderLayer {
-    fn load(index: usize, config: &TextConfig, family: &Entry, loader: &mut Loader) -> Result<Self> {
+    fn load(index: usize, config: &TextConfig, family: &Naming, loader: &mut Loader) -> Result<Self> {
         let named = |name: &str| format!("{}layers.{index}.{name}", family.text);
         let (width, inner, part) = (config.hidden_size, config.intermediate_size, Part::Text);
         let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);

@@ -1,7 +1,7 @@
 //! Qwen2-VL, Qwen2.5-VL and Qwen3-VL over packed rows.
 //!
 //! One [`VisionLanguageModel`] serves all families: what differs is in [`crate::config::Config`] and in
-//! [`FAMILIES`]. It scores packs ([`VisionLanguageModel::token_logprobs`]); [`crate::generate`] continues
+//! `family`. It scores packs ([`VisionLanguageModel::token_logprobs`]); [`crate::generate`] continues
 //! prompts with it. It knows nothing of rewards or losses.
 //!
 //! T tokens of the row, N scored tokens, F image features, d width.
@@ -20,12 +20,11 @@ use candle_core::{Device, Tensor};
 
 use crate::config::Config;
 use crate::images::Patches;
-use crate::nn::{GradSink, Mode, Rotary, token_logprobs};
+use crate::nn::{GradSink, Mode, Rotary, Side, token_divergences, token_logprobs};
 use crate::pack::Pack;
 use crate::weights::{self, Weights};
 use crate::{Error, Result};
 pub(crate) use decoder::{Decoder, Deepstack};
-pub use family::{Entry, FAMILIES};
 pub use parameter::{Parameter, Part};
 pub(crate) use positions::{mrope_positions, text_rotary};
 use tower::{Features, Tower};
@@ -49,6 +48,8 @@ pub struct TokenLogprobs {
     pub logp_n: Tensor,
     /// Entropy of the whole distribution at each target, in nats, `[N]`.
     pub entropy_n: Tensor,
+    /// What the head read, `[N, d]`: for [`VisionLanguageModel::token_divergences`].
+    pub hidden_nd: Tensor,
 }
 
 /// Every intermediate of a forward pass, for tools that compare implementations.
@@ -95,7 +96,7 @@ impl VisionLanguageModel {
     pub fn load_on(dir: &Path, device: &Device) -> Result<Self> {
         let config = Config::from_dir(dir)?;
         let weights = Weights::open(dir)?;
-        let family = family::entry(config.family);
+        let family = &family::naming(config.family);
         let mut loader = parameter::Loader { source: &weights, device, parameters: Vec::new() };
         let tower = Tower::load(&config.vision, family, &mut loader)?;
         let decoder = Decoder::load(&config.text, family, &mut loader)?;
@@ -169,7 +170,25 @@ impl VisionLanguageModel {
             Tensor::from_slice(&pack.predictors_n, pack.predictors_n.len(), hidden_td.device())?;
         let hidden_nd = self.decoder.finish(&hidden_td.index_select(&predictors_n, 0)?, &mode)?;
         let both_2n = token_logprobs(&hidden_nd, &self.decoder.head, &pack.targets_n, temperature, &mode)?;
-        Ok(TokenLogprobs { logp_n: both_2n.get(0)?, entropy_n: both_2n.get(1)? })
+        Ok(TokenLogprobs { logp_n: both_2n.get(0)?, entropy_n: both_2n.get(1)?, hidden_nd })
+    }
+
+    /// `KL(p ‖ q)` over the vocabulary at each token that both scored, `[N]`: `p` by this model, `q` by
+    /// `other` (this one given another image, or a frozen one). `learns` says which sides have gradients.
+    ///
+    /// # Errors
+    /// Unlike vocabularies or numbers of tokens, and those of the tensor library.
+    pub fn token_divergences(
+        &self,
+        p: &TokenLogprobs,
+        (other, q): (&Self, &TokenLogprobs),
+        learns: [bool; 2],
+        temperature: f32,
+        sink: Option<&GradSink>,
+    ) -> Result<Tensor> {
+        let p = Side { hidden_nd: &p.hidden_nd, head: &self.decoder.head, learns: learns[0] };
+        let q = Side { hidden_nd: &q.hidden_nd, head: &other.decoder.head, learns: learns[1] };
+        Ok(token_divergences(p, q, temperature, &self.mode(sink))?)
     }
 
     /// Hidden states `[T, d]` of a pack before the final norm.
@@ -237,8 +256,8 @@ impl VisionLanguageModel {
         Ok(Seen { features: Some(features), rows, places })
     }
 
-    /// Segments with image tokens, and the images they are of. A shared beginning takes the first images
-    /// of its prompts; each prompt's rest takes what is left.
+    /// Segments with image tokens, and the images they are of, in order of segments. A shared beginning takes
+    /// the first images of its prompts; each prompt's rest takes what is left; completions bring their own.
     fn placed_images<'a>(&self, pack: &'a Pack) -> Result<Vec<Placed<'a>>> {
         let merge = self.config.vision.merge_size;
         let mut placed = Vec::new();
@@ -267,7 +286,23 @@ impl VisionLanguageModel {
                 placed.push((rest, own));
             }
         }
+        for (segment, images) in &pack.continued {
+            let (found, tokens) = (self.image_rows(pack, *segment).len(), image_tokens(images, merge));
+            if found != tokens {
+                return Err(image_token_error(found, images, merge));
+            }
+            placed.push((*segment, images));
+        }
+        placed.sort_by_key(|(segment, _)| *segment);
         Ok(placed)
+    }
+
+    /// What the language model takes of one image: merged features, then deepstack features, `[F, d]` each,
+    /// in the order of its tokens.
+    pub(crate) fn look(&self, image: &Patches) -> Result<Vec<Tensor>> {
+        let features = self.tower.forward(&[image], &self.mode(None), false)?;
+        let all = std::iter::once(&features.merged).chain(&features.deepstack);
+        all.map(|x| in_image_order(x, &features.order)).collect()
     }
 
     fn image_rows(&self, pack: &Pack, segment: usize) -> Vec<u32> {
@@ -307,11 +342,6 @@ impl VisionLanguageModel {
         let hidden_td = self.hidden(pack, &mode, Some((&mut text_layers, &mut features)))?;
         let normed = self.decoder.finish(&hidden_td, &mode)?;
         let logits = normed.matmul(&self.decoder.head.var().t()?)?;
-        let in_image_order = |x: &Tensor, order: &[u32]| -> Result<Tensor> {
-            let mut inverse = vec![0u32; order.len()];
-            order.iter().enumerate().for_each(|(row, &index)| inverse[index as usize] = row as u32);
-            Ok(x.index_select(&Tensor::from_vec(inverse, order.len(), x.device())?, 0)?)
-        };
         let (mut vision_output, mut deepstack, mut vision_blocks) = (None, Vec::new(), Vec::new());
         if let Some(features) = features {
             vision_output = Some(in_image_order(&features.merged, &features.order)?);
@@ -341,8 +371,18 @@ impl VisionLanguageModel {
     }
 }
 
+/// Rows in tower order, put in image order.
+fn in_image_order(x: &Tensor, order: &[u32]) -> Result<Tensor> {
+    let mut inverse = vec![0u32; order.len()];
+    order.iter().enumerate().for_each(|(row, &index)| inverse[index as usize] = row as u32);
+    Ok(x.index_select(&Tensor::from_vec(inverse, order.len(), x.device())?, 0)?)
+}
+
+fn image_tokens(images: &[Arc<Patches>], merge: usize) -> usize {
+    images.iter().map(|image| image.image_tokens(merge)).sum()
+}
+
 fn image_token_error(found: usize, images: &[Arc<Patches>], merge: usize) -> Error {
-    let tokens: usize = images.iter().map(|image| image.image_tokens(merge)).sum();
-    let expected = format!("{tokens}, for {} images", images.len());
+    let expected = format!("{}, for {} images", image_tokens(images, merge), images.len());
     Error::input("prompt", "image tokens", expected, found)
 }

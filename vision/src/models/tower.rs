@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::family::Entry;
+use super::family::Naming;
 use super::parameter::{Loader, Part};
 use super::positions::PatchOrder;
 use crate::config::{VisionAct, VisionConfig};
@@ -51,7 +51,7 @@ pub(crate) struct Features {
 }
 
 impl Tower {
-    pub(crate) fn load(config: &VisionConfig, family: &Entry, loader: &mut Loader) -> Result<Self> {
+    pub(crate) fn load(config: &VisionConfig, family: &Naming, loader: &mut Loader) -> Result<Self> {
         let (prefix, width) = (family.vision, config.hidden_size);
         let side = config.patch_size;
         let kernel = [width, config.channels, config.temporal_patch_size, side, side];
@@ -142,9 +142,7 @@ impl Tower {
             x = Chain::new(std::mem::take(&mut layers)).apply(&x, mode)?;
             traced.push(x.clone());
         }
-        if self.merger.norm.width() == self.config.hidden_size {
-            layers.push(Box::new(self.merger.clone()));
-        }
+        layers.push(Box::new(self.merger.clone()));
         let merged = Chain::new(layers).apply(&x, mode)?;
         deepstack.sort_by_key(|(level, _)| *level);
         let deepstack = deepstack.into_iter().map(|(_, features)| features).collect();
@@ -179,7 +177,7 @@ fn load_merger(
     name: &str,
     norm_width: usize,
     config: &VisionConfig,
-    family: &Entry,
+    family: &Naming,
     loader: &mut Loader,
 ) -> Result<MlpBlock> {
     let merged = config.hidden_size * config.merge_size * config.merge_size;
@@ -197,7 +195,7 @@ fn load_merger(
 }
 
 impl Block {
-    fn load(index: usize, config: &VisionConfig, family: &Entry, loader: &mut Loader) -> Result<Self> {
+    fn load(index: usize, config: &VisionConfig, family: &Naming, loader: &mut Loader) -> Result<Self> {
         let prefix = format!("{}blocks.{index}.", family.vision);
         let named = |name: &str| format!("{prefix}{name}");
         let (width, inner, part) = (config.hidden_size, config.intermediate_size, Part::Vision);

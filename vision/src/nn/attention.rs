@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{D, DType, Result, Tensor, bail};
 
-use super::attention_kernel::{Saved, backward, forward};
+use super::attention_kernel::{Saved, backward, forward, forward_behind};
 use super::buffers::Buffer;
 use super::query_blocks::{Dims, Heads};
 use super::segments::Segments;
@@ -94,6 +94,17 @@ impl Attention {
         let mask = sees.into_iter().map(|sees| if sees { 0.0f32 } else { -1e9 }).collect();
         Tensor::from_vec(mask, (tokens, tokens), like.device())
     }
+}
+
+/// Output `[T, H, D]` of new tokens behind earlier ones whose keys and values were kept: the new tokens'
+/// rows, and keys and values of all tokens, `[tokens, K * D]`.
+pub(crate) fn attend_behind(qkv: &[f32], keys: &[f32], values: &[f32], dims: Dims) -> Buffer {
+    let (q_width, width) = (dims.q_width(), dims.kv_width());
+    let stride = q_width + 2 * width;
+    let [keys, values] = [keys, values].map(|data| Heads { data, stride: width, offset: 0 });
+    let new = qkv.len() / stride;
+    let before = keys.data.len() / width - new;
+    forward_behind([Heads { data: qkv, stride, offset: 0 }, keys, values], before, new, dims)
 }
 
 fn softmax(x: &Tensor) -> Result<Tensor> {

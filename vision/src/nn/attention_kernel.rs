@@ -22,12 +22,23 @@ struct Scratch {
 
 /// Outputs `[T, H, D]` and log-sum-exp of the scores `[T, H]`.
 pub(crate) fn forward(parts: [Heads; 3], segments: &Segments, causal: bool, dims: Dims) -> (Buffer, Buffer) {
-    let (tokens, width) = (segments.tokens(), dims.q_width());
+    forward_blocks(parts, QueryBlock::all(segments, causal, dims), segments.tokens(), dims)
+}
+
+/// Outputs `[T, H, D]` of T new tokens behind `before` earlier ones: queries of the new ones alone, keys and
+/// values of all.
+pub(crate) fn forward_behind(parts: [Heads; 3], before: usize, new: usize, dims: Dims) -> Buffer {
+    forward_blocks(parts, QueryBlock::behind(before, new, dims), new, dims).0
+}
+
+/// The blocks' queries are all of `0..tokens`, in order.
+fn forward_blocks(parts: [Heads; 3], blocks: Vec<QueryBlock>, tokens: usize, dims: Dims) -> (Buffer, Buffer) {
+    let width = dims.q_width();
     let mut out_thd = Buffer::new(tokens * width);
     let mut lse_th = Buffer::new(tokens * dims.heads);
     let mut tasks = Vec::new();
     let (mut out_rest, mut lse_rest) = (&mut out_thd[..], &mut lse_th[..]);
-    for block in QueryBlock::all(segments, causal, dims) {
+    for block in blocks {
         let (out, lse);
         (out, out_rest) = out_rest.split_at_mut(block.queries.len() * width);
         (lse, lse_rest) = lse_rest.split_at_mut(block.queries.len() * dims.heads);

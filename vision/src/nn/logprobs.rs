@@ -108,7 +108,8 @@ fn exp_sums(logits: &[f32], peak: f32) -> (f32, f32) {
     (sums.iter().sum(), weighted.iter().sum())
 }
 
-fn tokens_per_chunk(vocab: usize) -> usize {
+/// How many tokens' logits are in memory at a time.
+pub(super) fn tokens_per_chunk(vocab: usize) -> usize {
     (CHUNK_ELEMENTS / vocab).max(16)
 }
 

@@ -11,6 +11,7 @@ mod attention;
 mod attention_block;
 mod attention_kernel;
 mod buffers;
+mod divergence;
 mod host;
 mod layer;
 mod linear;
@@ -28,9 +29,10 @@ pub(crate) mod skinny;
 
 mod patch_embed;
 
-pub(crate) use attention::Attention;
+pub(crate) use attention::{Attention, attend_behind};
 pub(crate) use attention_block::{AttentionBlock, AttentionLayer, KvTap};
 pub(crate) use buffers::Buffer;
+pub(crate) use divergence::{Side, token_divergences};
 pub(crate) use layer::{Chain, Layer};
 pub(crate) use linear::Linear;
 pub(crate) use logprobs::token_logprobs;

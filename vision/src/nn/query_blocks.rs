@@ -104,6 +104,18 @@ impl QueryBlock {
         trees.flat_map(|tree| Self::of_tree(segments, tree, causal, dims)).collect()
     }
 
+    /// `new` tokens whose keys stand behind those of `before` earlier ones, all of which they see. The
+    /// queries count from the first new token, the keys from the first earlier one.
+    pub(crate) fn behind(before: usize, new: usize, dims: Dims) -> Vec<Self> {
+        let block_len = (SCORE_ROWS / dims.heads_per_kv()).max(16);
+        let block = |start: usize| {
+            let end = (start + block_len).min(new);
+            let keys = std::iter::once(0..before + end).collect();
+            Self { queries: start..end, keys, key_count: before + end, causal: true }
+        };
+        (0..new).step_by(block_len).map(block).collect()
+    }
+
     /// How many keys, counted from the first, the block's `query`-th token sees.
     pub(crate) fn visible(&self, query: usize) -> usize {
         self.key_count - if self.causal { self.queries.len() - 1 - query } else { 0 }

@@ -97,11 +97,6 @@ impl GradSink {
         self.grads().get(&var.id()).map(|grad| read(grad))
     }
 
-    /// Lets `change` rewrite the gradient of `var`; false if none was collected.
-    pub fn update(&self, var: &Tensor, change: impl FnOnce(&mut [f32])) -> bool {
-        self.grads().get_mut(&var.id()).map(|grad| change(grad)).is_some()
-    }
-
     /// Forgets all gradients; their memory serves the next step.
     pub fn clear(&self) {
         self.grads().clear();

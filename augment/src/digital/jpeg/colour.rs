@@ -1,9 +1,12 @@
 //! Between RGB and YCbCr, and between full and halved chroma, in libjpeg's fixed point (16 bits of fraction).
 
-use crate::fast::each;
 use image::RgbImage;
 
 const HALF: i32 = 1 << 15;
+
+/// So many pixels are taken apart into channels at a time, or put together again: loops over one channel fill registers,
+/// loops over pixels of three do not.
+const GROUP: usize = 64;
 
 /// Fills a unit's 16 luma rows and 8 rows of each chroma; beyond the picture its last column and row are repeated.
 #[inline(always)]
@@ -12,70 +15,79 @@ pub(super) fn to_planes(image: &RgbImage, unit: usize, luma: &mut [u8], blue: &m
     let (w, h) = (image.width() as usize, image.height() as usize);
     // The last pair of rows that has a row of the picture in it.
     let last = (h - 1) / 2;
-    let mut full = vec![[0u8; 2]; 2 * columns];
+    let mut full = [(); 4].map(|()| vec![0u8; columns]);
     let halves = blue.chunks_exact_mut(columns / 2).zip(red.chunks_exact_mut(columns / 2));
     for (i, ((blue, red), luma)) in halves.zip(luma.chunks_exact_mut(2 * columns)).enumerate() {
         let pair = (8 * unit + i).min(last);
-        let (above, below) = full.split_at_mut(columns);
+        let [blue_above, red_above, blue_below, red_below] = &mut full;
         let (first, second) = luma.split_at_mut(columns);
-        // A pair past the end repeats its last chroma row, but the picture's last luma row.
+        let row = |y: usize| &image.as_raw()[3 * w * y..][..3 * w];
+        let pairs = [(2 * pair, first, blue_above, red_above), (2 * pair + 1, second, blue_below, red_below)];
+        // A pair past the end repeats its last chroma rows, but the picture's last luma row.
         let end = 8 * unit + i > last;
-        let rows = [if end { h - 1 } else { 2 * pair }, (2 * pair + 1).min(h - 1)];
-        for (y, luma, chroma) in [(rows[0], first, &mut *above), (rows[1], second, &mut *below)] {
-            row_to_planes(&image.as_raw()[3 * w * y..][..3 * w], luma, chroma);
+        for (y, luma, blue, red) in pairs {
+            convert(row(y.min(h - 1)), luma, blue, red);
+            if end {
+                let (mut blue, mut red) = (vec![0; columns], vec![0; columns]);
+                convert(row(h - 1), luma, &mut blue, &mut red);
+            }
         }
-        if end {
-            // The luma is in place; the chroma must be that of the last pair.
-            row_chroma(&image.as_raw()[3 * w * (2 * last)..][..3 * w], above);
-            row_chroma(&image.as_raw()[3 * w * (2 * last + 1).min(h - 1)..][..3 * w], below);
-        }
-        halve(above, below, blue, red);
+        let [blue_above, red_above, blue_below, red_below] = &full;
+        halve(blue_above, blue_below, blue);
+        halve(red_above, red_below, red);
     }
 }
 
+/// A row of pixels as luma and chroma, the last one repeated to the end.
 #[inline(always)]
-fn row_to_planes(row: &[u8], luma: &mut [u8], chroma: &mut [[u8; 2]]) {
-    for (p, l) in row.as_chunks::<3>().0.iter().zip(luma.iter_mut()) {
-        let [r, g, b] = each(*p, i32::from);
-        *l = ((19595 * r + 38470 * g + 7471 * b + HALF) >> 16) as u8;
-    }
+fn convert(row: &[u8], luma: &mut [u8], blue: &mut [u8], red: &mut [u8]) {
     let w = row.len() / 3;
-    let last = luma[w - 1];
-    luma[w..].fill(last);
-    row_chroma(row, chroma);
-}
-
-#[inline(always)]
-fn row_chroma(row: &[u8], chroma: &mut [[u8; 2]]) {
-    for (p, c) in row.as_chunks::<3>().0.iter().zip(chroma.iter_mut()) {
-        let [r, g, b] = each(*p, i32::from);
+    let groups = luma[..w].chunks_mut(GROUP).zip(blue[..w].chunks_mut(GROUP)).zip(red[..w].chunks_mut(GROUP));
+    for (((luma, blue), red), pixels) in groups.zip(row.chunks(3 * GROUP)) {
+        let (mut r, mut g, mut b) = ([0u8; GROUP], [0u8; GROUP], [0u8; GROUP]);
+        for (((r, g), b), p) in r.iter_mut().zip(&mut g).zip(&mut b).zip(pixels.as_chunks::<3>().0) {
+            (*r, *g, *b) = (p[0], p[1], p[2]);
+        }
         let centre = (128 << 16) + HALF - 1;
-        *c = [
-            ((-11059 * r - 21709 * g + 32768 * b + centre) >> 16) as u8,
-            ((32768 * r - 27439 * g - 5329 * b + centre) >> 16) as u8,
-        ];
+        weigh([&r, &g, &b], [19595, 38470, 7471], HALF, luma);
+        weigh([&r, &g, &b], [-11059, -21709, 32768], centre, blue);
+        weigh([&r, &g, &b], [32768, -27439, -5329], centre, red);
     }
-    let w = row.len() / 3;
-    let last = chroma[w - 1];
-    chroma[w..].fill(last);
+    for plane in [luma, blue, red] {
+        let last = plane[w - 1];
+        plane[w..].fill(last);
+    }
+}
+
+/// Channels weighed together, 16 bits of fraction cut off.
+#[inline(always)]
+fn weigh([r, g, b]: [&[u8; GROUP]; 3], [x, y, z]: [i32; 3], plus: i32, to: &mut [u8]) {
+    for (((t, r), g), b) in to.iter_mut().zip(r).zip(g).zip(b) {
+        *t = ((x * i32::from(*r) + y * i32::from(*g) + z * i32::from(*b) + plus) >> 16) as u8;
+    }
 }
 
 /// The mean of each 2x2; the half is rounded down and up in turn.
 #[inline(always)]
-fn halve(above: &[[u8; 2]], below: &[[u8; 2]], blue: &mut [u8], red: &mut [u8]) {
+fn halve(above: &[u8], below: &[u8], to: &mut [u8]) {
     let pairs = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);
-    for (x, ((b, r), (a, c))) in blue.iter_mut().zip(red.iter_mut()).zip(pairs).enumerate() {
-        let mean = |i: usize| {
-            let sum = u16::from(a[0][i]) + u16::from(a[1][i]) + u16::from(c[0][i]) + u16::from(c[1][i]);
-            ((sum + 1 + (x & 1) as u16) >> 2) as u8
-        };
-        (*b, *r) = (mean(0), mean(1));
+    for (x, (t, (a, b))) in to.iter_mut().zip(pairs).enumerate() {
+        let sum = u16::from(a[0]) + u16::from(a[1]) + u16::from(b[0]) + u16::from(b[1]);
+        *t = ((sum + 1 + (x & 1) as u16) >> 2) as u8;
     }
 }
 
-/// Row `y` of a chroma plane at full size: three parts the nearer sample and one the farther, down and along.
+/// Row `y` of a chroma plane at full size: three parts the nearer sample and one the farther, down and along. `sums` is
+/// working space.
 #[inline(always)]
-pub(super) fn upsample(plane: &[u8], stride: usize, (w, h): (usize, usize), y: usize, out: &mut [u8]) {
+pub(super) fn upsample(
+    plane: &[u8],
+    stride: usize,
+    (w, h): (usize, usize),
+    y: usize,
+    sums: &mut [u16],
+    out: &mut [u8],
+) {
     let (columns, rows) = (w.div_ceil(2), h.div_ceil(2));
     let near = &plane[(y / 2) * stride..][..columns];
     let pairs = out.as_chunks_mut::<2>().0;
@@ -86,26 +98,31 @@ pub(super) fn upsample(plane: &[u8], stride: usize, (w, h): (usize, usize), y: u
     }
     let other = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(rows - 1) };
     let far = &plane[other * stride..][..columns];
-    let sum = |x: usize| 3 * u16::from(near[x]) + u16::from(far[x]);
-    let ends = |this: u16, last: u16, next: u16| {
-        [((3 * this + last + 8) >> 4) as u8, ((3 * this + next + 7) >> 4) as u8]
-    };
-    pairs[0] = ends(sum(0), sum(0), sum(1));
-    for (x, o) in pairs[..columns - 1].iter_mut().enumerate().skip(1) {
-        *o = ends(sum(x), sum(x - 1), sum(x + 1));
+    // One more on each side, the same as its neighbour.
+    for ((s, near), far) in sums[1..].iter_mut().zip(near).zip(far) {
+        *s = 3 * u16::from(*near) + u16::from(*far);
     }
-    pairs[columns - 1] = ends(sum(columns - 1), sum(columns - 2), sum(columns - 1));
+    (sums[0], sums[columns + 1]) = (sums[1], sums[columns]);
+    let (last, this, next) = (&sums[..columns], &sums[1..][..columns], &sums[2..][..columns]);
+    for (((o, last), this), next) in pairs.iter_mut().zip(last).zip(this).zip(next) {
+        *o = [((3 * this + last + 8) >> 4) as u8, ((3 * this + next + 7) >> 4) as u8];
+    }
 }
 
 #[inline(always)]
 pub(super) fn to_rgb(luma: &[u8], blue: &[u8], red: &[u8], to: &mut [u8]) {
-    for (t, ((l, b), r)) in to.as_chunks_mut::<3>().0.iter_mut().zip(luma.iter().zip(blue).zip(red)) {
-        let (l, b, r) = (i32::from(*l), i32::from(*b) - 128, i32::from(*r) - 128);
-        let rgb = [
-            l + ((91881 * r + HALF) >> 16),
-            l + ((-22554 * b - 46802 * r + HALF) >> 16),
-            l + ((116_130 * b + HALF) >> 16),
-        ];
-        *t = each(rgb, |v| v.clamp(0, 255) as u8);
+    let planes = luma.chunks(GROUP).zip(blue.chunks(GROUP)).zip(red.chunks(GROUP));
+    for (to, ((luma, blue), red)) in to.chunks_mut(3 * GROUP).zip(planes) {
+        let (mut r, mut g, mut b) = ([0u8; GROUP], [0u8; GROUP], [0u8; GROUP]);
+        let targets = r.iter_mut().zip(&mut g).zip(&mut b);
+        for (((r, g), b), ((l, cb), cr)) in targets.zip(luma.iter().zip(blue).zip(red)) {
+            let (l, cb, cr) = (i32::from(*l), i32::from(*cb) - 128, i32::from(*cr) - 128);
+            *r = (l + ((91881 * cr + HALF) >> 16)).clamp(0, 255) as u8;
+            *g = (l + ((-22554 * cb - 46802 * cr + HALF) >> 16)).clamp(0, 255) as u8;
+            *b = (l + ((116_130 * cb + HALF) >> 16)).clamp(0, 255) as u8;
+        }
+        for (t, ((r, g), b)) in to.as_chunks_mut::<3>().0.iter_mut().zip(r.iter().zip(&g).zip(&b)) {
+            *t = [*r, *g, *b];
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What JPEG loses, as libjpeg loses it: its colour conversion, 4:2:0 chroma, integer transforms, tables and
 //! smooth upsampling. The entropy code loses nothing and is left out.
 
-use crate::fast::wide;
+use crate::fast::{wide, widest};
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -25,14 +25,12 @@ pub(crate) fn compress(image: &RgbImage, quality: u32) -> RgbImage {
     let planes = Planes::coded(image, &Quantiser::luma(quality), &Quantiser::chroma(quality));
     let (w, h) = (image.width() as usize, image.height() as usize);
     let mut out = RgbImage::new(image.width(), image.height());
-    let space = || (vec![0; planes.wide], vec![0; planes.wide]);
-    out.par_chunks_mut(3 * w).enumerate().for_each_init(space, |(blue, red), (y, to)| {
-        wide!({
-            let half = planes.wide / 2;
-            colour::upsample(&planes.blue, half, (w, h), y, blue);
-            colour::upsample(&planes.red, half, (w, h), y, red);
-            colour::to_rgb(&planes.luma[y * planes.wide..], blue, red, to);
-        });
+    let space = || (vec![0; planes.wide], vec![0; planes.wide], vec![0; planes.wide / 2 + 2]);
+    out.par_chunks_mut(3 * w).enumerate().for_each_init(space, |(blue, red, sums), (y, to)| {
+        let half = planes.wide / 2;
+        wide!(colour::upsample(&planes.blue, half, (w, h), y, sums, blue));
+        wide!(colour::upsample(&planes.red, half, (w, h), y, sums, red));
+        wide!(colour::to_rgb(&planes.luma[y * planes.wide..], blue, red, to));
     });
     out
 }
@@ -52,7 +50,9 @@ impl Planes {
                 [(l, wide_to, luma), (b, wide_to / 2, chroma), (r, wide_to / 2, chroma)]
             {
                 for row in plane.chunks_exact_mut(8 * columns) {
-                    wide!(dct::code(row, columns, quantiser));
+                    for left in (0..columns).step_by(8 * dct::LANES) {
+                        widest(dct::Coded { row: &mut *row, columns, left, quantiser });
+                    }
                 }
             }
         });
