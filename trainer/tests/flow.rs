@@ -423,9 +423,11 @@ fn every_recipe_of_the_examples_runs_and_says_what_its_method_names() {
         let lines = metrics(&dir.path().join(&name));
         assert_eq!(lines.len(), 21, "{name}");
         let last = lines[20].as_object().unwrap();
+        // A term that is annealed away is in the first lines only.
+        let said = |metric: &String| lines[1..].iter().any(|line| line.get(metric).is_some());
         let named = EVERYWHERE.iter().chain(quantities(&name)).map(ToString::to_string);
         for metric in named.chain(terms) {
-            assert!(last.contains_key(&metric), "{name} has no {metric}: {}", lines[20]);
+            assert!(said(&metric), "{name} has no {metric}: {}", lines[20]);
         }
         assert_eq!(last["updates/skipped"], 0.0, "{name}");
     }
@@ -493,37 +495,6 @@ fn a_loss_that_overflows_in_a_view_is_skipped_dumped_and_in_the_end_fatal() {
         other => panic!("{other:?}"),
     }
     assert_eq!(std::fs::read_dir(dir.path().join("a/dumps")).unwrap().count(), 2);
-}
-
-/// The mean KL of each step of a run with a perception term of this weight.
-fn perception(dir: &Path, name: &str, fidelity: &str, weight: f64) -> Vec<f64> {
-    let words = [
-        format!("model.path={:?}", model(dir).to_str().unwrap()),
-        format!("out={:?}", dir.join(name).to_str().unwrap()),
-        format!(
-            r#"term=[{{name = "view-kl", views = ["one"], fidelity = "{fidelity}", weight = {weight}}}]"#
-        ),
-        "warmup.steps=0".into(),
-        "train.steps=16".into(),
-        "train.checkpoint_every=0".into(),
-        "eval=[]".into(),
-        "optim.lr=2e-3".into(),
-    ];
-    let recipe = from_text(&format!("{RECIPE}{VIEWS}"), "flow.toml", &words).unwrap();
-    Trainer::start(recipe).unwrap().run(&go(), &mut Silent).unwrap();
-    metrics(&dir.join(name)).iter().map(|l| l["term/view-kl/mean"].as_f64().unwrap()).collect()
-}
-
-#[test]
-fn the_perception_kl_rises_early_and_without_weight_does_not() {
-    let dir = tempfile::tempdir().unwrap();
-    let late = |kl: &[f64]| kl[12..].iter().sum::<f64>() / (kl.len() - 12) as f64;
-    for fidelity in ["authors", "paper"] {
-        let with = perception(dir.path(), &format!("{fidelity}-on"), fidelity, -1.0);
-        // A weight that no f32 sum feels, so that the metric is there.
-        let without = perception(dir.path(), &format!("{fidelity}-off"), fidelity, -1e-30);
-        assert!(late(&with) > 3.0 * with[0].max(late(&without)), "{fidelity}: {with:?}, without {without:?}");
-    }
 }
 
 #[test]

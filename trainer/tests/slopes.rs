@@ -114,7 +114,8 @@ impl Model {
             model: &self.policy,
             reference: Some(&self.reference),
             objective,
-            temperature: 0.9,
+            // Mild: log-probabilities of a model made of noise are far apart at 1.
+            temperature: 4.0,
             sink,
             picked: Some("b"),
             lean,
@@ -184,7 +185,7 @@ fn shift(model: &VisionLanguageModel, along: &BTreeMap<String, Vec<f32>>, h: f64
 
 #[test]
 fn the_gradient_of_every_term_is_the_slope_through_the_model() {
-    let model = Model::new();
+    let (model, mut faults) = (Model::new(), Vec::new());
     for (term, slope) in terms().into_iter().filter(|(_, slope)| *slope) {
         // Old values come from these weights; credits give the auxiliary policy gradient something to do.
         let credit = if term["name"] == "view-policy" { 1.0 } else { 0.0 };
@@ -207,10 +208,14 @@ fn the_gradient_of_every_term_is_the_slope_through_the_model() {
             shift(&model.policy, &grads, h / length);
             (high - low) / (2.0 * h)
         };
-        let (wide, near) = (along(0.02), along(0.01));
+        let h = (0.004 / length).min(0.004);
+        let (wide, near) = (along(h), along(h / 2.0));
         let found = (4.0 * near - wide) / 3.0;
-        assert!((found / length - 1.0).abs() < 5e-3, "{term}: slope {found}, gradient {length}");
+        if (found / length - 1.0).abs() > 5e-3 {
+            faults.push(format!("{term}: slope {found}, gradient {length}"));
+        }
     }
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
 #[test]
@@ -225,7 +230,7 @@ fn lean_views_give_the_same_gradient() {
             let ask = Ask { credit: 1.0, old, ..PLAIN };
             let (loss, whole) = model.pass(&objective, ask);
             let (lean_loss, lean) = model.pass(&objective, Ask { lean: true, ..ask });
-            assert!((loss - lean_loss).abs() < 1e-6, "{term}: {loss} and {lean_loss}");
+            assert!((loss - lean_loss).abs() < 1e-6 * loss.abs().max(1.0), "{term}: {loss} and {lean_loss}");
             let apart = apart(&whole, &lean);
             assert!(apart < 1e-5, "{term}, old {old}: gradients differ by {apart:e}");
         }
@@ -241,7 +246,8 @@ fn cutting_the_mini_batch_changes_nothing() {
         let (loss, whole) = model.pass(&objective, ask);
         for budget in [1, 24] {
             let (other, parts) = model.pass(&objective, Ask { budget, ..ask });
-            assert!((loss - other).abs() < 1e-6, "{term}: {loss} whole, {other} in passes of {budget}");
+            let same = (loss - other).abs() < 1e-6 * loss.abs().max(1.0);
+            assert!(same, "{term}: {loss} whole, {other} in passes of {budget}");
             let apart = apart(&whole, &parts);
             assert!(apart < 1e-5, "{term}: gradients differ by {apart:e} in passes of {budget}");
         }
@@ -278,6 +284,24 @@ fn terms_reach_the_weights_and_without_weight_are_absent() {
         let (same_loss, same) = model.pass(&objective(std::slice::from_ref(&term)), ask);
         assert!(loss == same_loss && bare == same, "{term} of weight 0 changes something");
     }
+}
+
+#[test]
+fn the_perception_kl_rises_from_update_to_update() {
+    use foveate_trainer::optim::{AdamW, AdamWConfig, Slot};
+    let model = Model::new();
+    let term = json!({"name": "view-kl", "views": ["a"], "through": "both", "weight": -1.0});
+    let (objective, sink) = (objective(&[term]), GradSink::default());
+    let slots = model.policy.parameters().iter().map(Slot::from).collect();
+    let mut optim = AdamW::new(slots, AdamWConfig::default()).unwrap();
+    let micros = model.micros(PLAIN);
+    let mut kl = Vec::new();
+    for _ in 0..8 {
+        let (finite, mut metrics) = model.updater(&objective, &sink, false).gradients(&micros).unwrap();
+        kl.push(metrics.get("term/view-kl/mean").unwrap());
+        foveate_trainer::update::apply(finite, &mut optim, &sink, 1e-4, &mut metrics).unwrap();
+    }
+    assert!(kl[7] > kl[0] && kl[7] > kl[3], "{kl:?}");
 }
 
 /// Gradients with one number that is none, in the gradient of one variable.
