@@ -43,7 +43,7 @@ fn group(policy: &LocalPolicy, size: u32, right: usize, tokens: usize) -> Outcom
     let views =
         (0..3).map(|v| Ok((format!("v{v}"), prompt(policy, size, v + 1)?))).collect::<Outcome<_>>()?;
     let rollout = |i: usize| Rollout {
-        ids: (0..tokens).map(|t| (300 + (i * 37 + t * 11) % 500) as u32).collect(),
+        ids: (0..tokens).map(|t| (100 + (i * 37 + t * 11) % 500) as u32).collect(),
         text: String::new(),
         logp_tempered: vec![],
         finished: true,
