@@ -92,10 +92,10 @@ extern "C" __global__ void distance_step(Params p) {
     int nearest = I32(2)[at];
     for (int dy = -2; dy <= 2; dy++)
         for (int dx = -2; dx <= 2; dx++) {
-            const int sum = abs(dx) + abs(dy), cost = sum == 1 ? p.i[0] : p.i[sum - 1];
+            const int sum = abs(dx) + abs(dy);
             const bool step = sum == 1 || (abs(dx) == 1 && abs(dy) == 1) || sum == 3;
             if (!step || x + dx < 0 || y + dy < 0 || x + dx >= p.w || y + dy >= p.h) continue;
-            nearest = min(nearest, I32(2)[at + dy * p.w + dx] + cost);
+            nearest = min(nearest, I32(2)[at + dy * p.w + dx] + p.i[sum - 1]);
         }
     I32(3)[at] = nearest;
 }

@@ -58,17 +58,26 @@ fn written(plan: &Plan, image: &RgbImage) -> Vec<u8> {
     out
 }
 
-fn run(runner: &Path, plan: &Plan, image: &RgbImage) -> RgbImage {
+/// Runs each plan on its picture, one after another in one process.
+fn run(runner: &Path, jobs: &[(RgbImage, Plan)]) -> Vec<RgbImage> {
     let mut child = Command::new(runner)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(&written(plan, image)).unwrap();
-    let out = child.wait_with_output().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let out = std::thread::scope(|scope| {
+        // Beside the reading, or both sides would wait for each other. A runner that stops early says why.
+        scope.spawn(move || jobs.iter().try_for_each(|(image, plan)| input.write_all(&written(plan, image))));
+        child.wait_with_output().unwrap()
+    });
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    RgbImage::from_raw(image.width(), image.height(), out.stdout).unwrap()
+    let mut bytes = out.stdout.into_iter();
+    let picture = |image: &RgbImage, bytes: Vec<u8>| RgbImage::from_raw(image.width(), image.height(), bytes);
+    jobs.iter()
+        .map(|(image, _)| picture(image, bytes.by_ref().take(image.len()).collect()).unwrap())
+        .collect()
 }
 
 fn picture(w: u32, h: u32) -> RgbImage {
@@ -90,17 +99,19 @@ fn doses() -> Vec<Dose> {
 
 /// How far apart the two are at most, and which doses are more than one grey apart.
 fn compare(runner: &Path, corruption: &dyn Corruption, wrong: &mut Vec<String>) -> u8 {
+    let cases = SIZES.iter().flat_map(|(w, h)| doses().into_iter().map(move |dose| (picture(*w, *h), dose)));
+    let cases: Vec<_> = cases.collect();
+    let job = |(image, dose): &(RgbImage, Dose)| {
+        (image.clone(), plan(corruption, dose, image.width(), image.height()).unwrap())
+    };
+    let ours = run(runner, &cases.iter().map(job).collect::<Vec<_>>());
     let mut worst = 0;
-    for (w, h) in SIZES {
-        for dose in doses() {
-            let image = picture(w, h);
-            let theirs = corruption.apply_dose(&image, &dose);
-            let ours = run(runner, &plan(corruption, &dose, w, h).unwrap(), &image);
-            let most = ours.iter().zip(theirs.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-            worst = worst.max(most);
-            if most > 1 {
-                wrong.push(format!("{} {w}x{h} {dose:?}: {most}", corruption.name()));
-            }
+    for ((image, dose), ours) in cases.iter().zip(&ours) {
+        let theirs = corruption.apply_dose(image, dose);
+        let most = ours.iter().zip(theirs.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        worst = worst.max(most);
+        if most > 1 {
+            wrong.push(format!("{} {:?} {dose:?}: {most}", corruption.name(), image.dimensions()));
         }
     }
     worst

@@ -4,7 +4,8 @@
 
 DIR is a model directory of foveate's (the quickstart's checkpoint, say). Starts `transformers serve` with it on the
 CPU, runs `foveate eval` on clean and corrupted pictures once with `--model DIR` and once with `--endpoint`, and
-compares response by response. Both sides are f32; where two tokens are nearly equally likely the last bit of a sum
+compares response by response. Pictures go as they are, as this server refuses requests with `return_token_ids`, which
+`--processor` sends; choose a size that the model does not resize. Both sides are f32; where two tokens are nearly equally likely the last bit of a sum
 may decide, so a difference is shown with the question it was about. Fails unless all answers of the server came and
 all are equal. Tried with transformers 5.23.0 (pip install "transformers[serving]"), torch 2.15.0.
 """
@@ -54,11 +55,11 @@ def main():
         tmp = pathlib.Path(tmp)
         server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_until_up(url, server, 120)
+            wait_until_up(url, server, 300)
             asked = ["eval", "--task", args.task, "--size", args.size, "--limit", args.limit, "--seed", "7",
                      "--corruptions", "gaussian_noise,contrast,pixelate", "--severities", "3", "--max-tokens", "8"]
             local = [args.foveate, *asked, "--model", model, "--out", tmp / "local"]
-            remote = [args.foveate, *asked, "--endpoint", f"{url}/v1", "--served-model", model, "--processor", model,
+            remote = [args.foveate, *asked, "--endpoint", f"{url}/v1", "--served-model", model,
                       "--concurrency", "4", "--out", tmp / "remote"]
             subprocess.run(local, check=True)
             done = subprocess.run(remote)

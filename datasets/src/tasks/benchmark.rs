@@ -20,6 +20,9 @@ pub(super) struct Wording {
     pub(super) of: fn(&Sample) -> String,
 }
 
+/// `None` for a folder that is something else.
+type ReadFolder = fn(&Path) -> Option<Result<Vec<Sample>>>;
+
 /// What a benchmark fixes.
 pub(super) struct Protocol {
     pub(super) name: &'static str,
@@ -29,7 +32,7 @@ pub(super) struct Protocol {
     /// Whether a file is of this benchmark, by its name in lower case with `-` as `_`.
     pub(super) file: fn(&str) -> bool,
     /// Reads a folder that is no table, if this is one.
-    pub(super) folder: Option<fn(&Path) -> Option<Result<Vec<Sample>>>>,
+    pub(super) folder: Option<ReadFolder>,
     /// Brings what mirrors call differently to one name, in `meta`.
     pub(super) settle: fn(&mut Sample) -> std::result::Result<(), String>,
     /// Options at the end that keep their place when the others are shuffled.
