@@ -1,4 +1,5 @@
 //! The sweep: decoding once, the same answers whatever the batch, and baselines that see nothing.
+#![allow(clippy::unwrap_used)] // tests may panic, also in their helpers
 
 mod support;
 
