@@ -45,7 +45,7 @@ enum Command {
     Plan(plan::Args),
     Prep(Box<prep::Args>),
     Grade(grade::Args),
-    Eval(eval::Args),
+    Eval(Box<eval::Args>),
     Report(report::Args),
 }
 

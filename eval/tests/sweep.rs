@@ -1,4 +1,5 @@
 //! The sweep: decoding once, the same answers whatever the batch, and baselines that see nothing.
+#![allow(clippy::unwrap_used)] // tests may panic, also in their helpers
 
 mod support;
 
@@ -166,7 +167,7 @@ fn a_picture_that_is_none_fails_its_questions_and_stops_nothing() {
 fn a_stop_keeps_what_came_and_the_next_run_asks_the_rest() {
     let (dir, task) = (tempfile::tempdir().unwrap(), shapes());
     // More than one batch of the model's.
-    let (policy, plan) = (model(dir.path()), plan(task.as_ref(), 80));
+    let (policy, plan) = (model(dir.path()), plan(task.as_ref(), 160));
     let (out, stop) = (tempfile::tempdir().unwrap(), AtomicBool::new(false));
     let mut store = Store::open(out.path()).unwrap();
     let first = run(&plan, &policy, &mut store, &stop, &mut |_| {

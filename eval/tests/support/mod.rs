@@ -161,7 +161,7 @@ pub fn said_to(prompt: &str) -> String {
 }
 
 pub fn shapes() -> Box<dyn Task> {
-    open("shapes", &OpenOptions { size: Some(48), test: Some(80), seed: 3, ..OpenOptions::default() })
+    open("shapes", &OpenOptions { size: Some(48), test: Some(160), seed: 3, ..OpenOptions::default() })
         .unwrap()
 }
 
