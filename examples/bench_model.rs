@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use foveate_vision::generate::{Request, Sampling, generate};
+use foveate_vision::generate::{Conversations, Request, Sampling};
 use foveate_vision::images::Patches;
 use foveate_vision::models::VisionLanguageModel;
 use foveate_vision::nn::GradSink;
@@ -84,21 +84,20 @@ impl Bench {
         let requests: Vec<Request> =
             self.prompts("a")?.into_iter().map(|prompt| Request { prompt, n: 1, seed: 0 }).collect();
         let suppressed = self.inputs["d.suppressed_i64"].to_vec1::<i64>()?;
-        let sampling = |max_tokens| Sampling {
-            max_tokens,
+        let sampling = Sampling {
+            max_tokens: 64,
             temperature: 0.0,
             forbidden_ids: suppressed.iter().map(|&id| id as u32).collect(),
             ..Sampling::default()
         };
         let start = Instant::now();
-        generate(&self.model, &requests, &sampling(1))?;
-        let prefill = start.elapsed();
-        let start = Instant::now();
-        let done = generate(&self.model, &requests, &sampling(64))?;
-        let total = start.elapsed();
+        let begun = Conversations::begin(&self.model, &requests)?;
+        let prefilled = Instant::now();
+        let done = begun.close(&sampling)?;
+        let (decode, total) = (prefilled.elapsed(), start.elapsed());
         let logps: Vec<f32> = done.iter().flatten().flat_map(|rollout| rollout.logp_raw.clone()).collect();
         let mean = logps.iter().map(|&logp| f64::from(logp)).sum::<f64>() / logps.len() as f64;
-        Ok(((total.as_secs_f64() - prefill.as_secs_f64()) * 1e3, mean, total.as_secs_f64() * 1e3))
+        Ok((decode.as_secs_f64() * 1e3, mean, total.as_secs_f64() * 1e3))
     }
 }
 

@@ -238,7 +238,7 @@ pub struct OptimRecipe {
     pub floor: f64,
     /// Updates over which the rate rises.
     pub warmup: u64,
-    /// Share of the tower's and the merger's learning rate in `lr`.
+    /// What the learning rate of the tower and the merger is multiplied by.
     pub vision_lr: f64,
     /// AdamW's decays of the mean of gradients and of their squares. A short stage wants a second one under
     /// 0.999, which remembers the large gradients of the first steps for a thousand.
