@@ -30,7 +30,7 @@ impl Progress {
 
     /// `total` pieces to come.
     pub fn of(what: &'static str, unit: &'static str, total: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| bar(what, total));
+        let bar = std::io::stderr().is_terminal().then(|| bar(BAR, what, total as u64));
         let now = Instant::now();
         Self { bar, what, unit, total, done: 0, tokens: 0, started: now, spoken: now }
     }
@@ -77,9 +77,10 @@ impl Progress {
     }
 }
 
-fn bar(what: &'static str, total: usize) -> ProgressBar {
-    let bar = ProgressBar::new(total as u64);
-    if let Ok(style) = ProgressStyle::with_template(BAR) {
+/// A bar of `total` steps that looks like the others.
+pub fn bar(template: &str, what: &'static str, total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_prefix(what);

@@ -5,7 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foveate_datasets::prep::Progress;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
+
+use crate::progress::bar;
 
 /// Plain lines come no closer than this.
 const QUIET: Duration = Duration::from_secs(10);
@@ -26,7 +28,7 @@ pub struct Bar {
 impl Bar {
     /// Watches from now on.
     pub fn new(what: &'static str) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| bar(what));
+        let bar = std::io::stderr().is_terminal().then(|| bar(BAR, what, STEPS));
         let now = Instant::now();
         Self { bar, what, started: now, spoken: Mutex::new(now) }
     }
@@ -71,14 +73,4 @@ impl Bar {
     fn speed(&self, rows: u64) -> String {
         format!("{:.0} rows/s", rows as f64 / self.started.elapsed().as_secs_f64().max(1e-3))
     }
-}
-
-fn bar(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(STEPS);
-    if let Ok(style) = ProgressStyle::with_template(BAR) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar.set_prefix(what);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

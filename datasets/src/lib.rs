@@ -8,7 +8,7 @@ pub use grade::{Grade, Outcome};
 pub use image_ref::{DecodeLimits, Encoded, ImageRef};
 pub use prompt::{IMAGE_MARK, Piece, pieces};
 pub use sample::Sample;
-pub use task::{Chance, OpenOptions, Split, TASKS, Task, TaskEntry, open};
+pub use task::{Chance, OpenOptions, Split, TASKS, Task, TaskEntry, image_runs, open};
 pub use tasks::{DataOptions, Grader, open_data};
 
 mod error;

@@ -5,6 +5,7 @@
 
 use crate::{Error, Grade, Result, Sample, tasks};
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Which part of a task.
@@ -125,6 +126,21 @@ pub const TASKS: &[TaskEntry] = &[
     tasks::HR_BENCH_8K,
     tasks::MATHVISTA,
 ];
+
+/// Runs of samples that share an image, among the first `len` of a split, in its order.
+pub fn image_runs(task: &dyn Task, split: Split, len: usize) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    let mut last = None;
+    for index in 0..len {
+        let image = Some(task.image_of(split, index));
+        match runs.last_mut() {
+            Some(run) if image == last => run.end = index + 1,
+            _ => runs.push(index..index + 1),
+        }
+        last = image;
+    }
+    runs
+}
 
 /// Opens the task called `name`.
 ///

@@ -5,10 +5,10 @@
 
 use crate::seeds::{Purpose, permutation, seed};
 use crate::{Error, Result};
-use foveate_datasets::{ImageRef, OpenOptions, Piece, Sample, Split, Task, open, pieces};
+use foveate_datasets::{ImageRef, OpenOptions, Sample, Split, Task, image_runs, open};
+use foveate_eval::policy::messages;
 use foveate_vision::images::Patches;
 use foveate_vision::processor::{Processor, Prompt};
-use foveate_vision::text::{Content, Message};
 use image::RgbImage;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -93,17 +93,7 @@ impl Source {
 
     /// Runs of samples that share an image, in the order of the split.
     pub fn images(&self) -> Vec<Range<usize>> {
-        let mut runs: Vec<Range<usize>> = Vec::new();
-        let mut last = None;
-        for index in 0..self.len {
-            let image = Some(self.task.image_of(self.split, index));
-            match runs.last_mut() {
-                Some(run) if image == last => run.end = index + 1,
-                _ => runs.push(index..index + 1),
-            }
-            last = image;
-        }
-        runs
+        image_runs(self.task.as_ref(), self.split, self.len)
     }
 
     /// Up to `questions` samples of each of `count` images, those of step `step` in an endless sequence of
@@ -115,15 +105,14 @@ impl Source {
         &self,
         images: &[Range<usize>],
         (count, questions): (usize, usize),
-        run_seed: u64,
         purpose: Purpose,
         step: u64,
     ) -> Result<Vec<Vec<usize>>> {
         let n = count as u64;
-        let chosen = shuffled(run_seed, purpose, images.len(), step * n..(step + 1) * n);
+        let chosen = shuffled(self.run_seed, purpose, images.len(), step * n..(step + 1) * n);
         let some = |&image: &usize| {
             let run = &images[image];
-            let order = permutation(seed(run_seed, purpose, step, image as u64, 1), run.len());
+            let order = permutation(seed(self.run_seed, purpose, step, image as u64, 1), run.len());
             self.varied(order.iter().map(|k| run.start + k).collect(), questions)
         };
         chosen.iter().map(some).collect()
@@ -171,18 +160,9 @@ fn prompt_about(
     sample: &Sample,
     patches: &[Arc<Patches>],
 ) -> Result<Prompt> {
-    let mut order = Vec::with_capacity(patches.len());
-    let mut content = Vec::new();
-    for piece in pieces(&task.prompt(sample), patches.len())? {
-        content.push(match piece {
-            Piece::Image(i) => {
-                order.push(patches[i].clone());
-                Content::Image(None)
-            }
-            Piece::Text(text) => Content::Text(text),
-        });
-    }
-    Ok(processor.prompt(&[Message { role: "user".into(), content }], &order)?)
+    let (messages, order) = messages(&task.prompt(sample), patches.len())?;
+    let patches: Vec<Arc<Patches>> = order.into_iter().map(|at| patches[at].clone()).collect();
+    Ok(processor.prompt(&messages, &patches)?)
 }
 
 /// The samples at `indices` with their prompts, in parallel.
@@ -236,7 +216,7 @@ mod tests {
         let source = Source::open("shapes", None, Split::Train, Some(56), Some(80), 1).unwrap();
         let images = source.images();
         for step in 0..5 {
-            for asked in source.about_images(&images, (2, 3), 7, Purpose::WarmUp, step).unwrap() {
+            for asked in source.about_images(&images, (2, 3), Purpose::WarmUp, step).unwrap() {
                 let run = images.iter().find(|run| run.contains(&asked[0])).unwrap();
                 let answers = |at: &mut dyn Iterator<Item = usize>| {
                     at.map(|i| source.sample(i).unwrap().answer).collect()

@@ -324,16 +324,8 @@ impl Trainer {
 
     fn warmup_step(&mut self) -> Result<StepResult> {
         let step = self.progress.step;
-        let (recipe, run_seed) = (&self.recipe.warmup, self.recipe.seed);
-        let groups = warmup::groups(
-            &self.policy,
-            &self.source,
-            &self.images,
-            self.turns.as_ref(),
-            recipe,
-            run_seed,
-            step,
-        )?;
+        let (recipe, turns) = (&self.recipe.warmup, self.turns.as_ref());
+        let groups = warmup::groups(&self.policy, &self.source, &self.images, turns, recipe, step)?;
         let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
         let objective = warmup::objective()?;
         self.learn(&objective, 1.0, &groups, &credits, 1, step)

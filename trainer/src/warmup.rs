@@ -38,11 +38,9 @@ pub fn groups(
     images: &[Range<usize>],
     turns: Option<&Turns>,
     recipe: &WarmupRecipe,
-    run_seed: u64,
     step: u64,
 ) -> Result<Vec<Group>> {
-    let chosen =
-        source.about_images(images, (recipe.images, recipe.questions), run_seed, Purpose::WarmUp, step)?;
+    let chosen = source.about_images(images, (recipe.images, recipe.questions), Purpose::WarmUp, step)?;
     let chosen = chosen.concat();
     let asked = match turns {
         Some(turns) => {

@@ -80,20 +80,12 @@ impl Policy for Baseline {
         "none".into()
     }
 
-    fn pixels(&self) -> Option<[u64; 2]> {
-        None
-    }
-
-    fn resize(&self, picture: &RgbImage) -> Result<RgbImage> {
-        Ok(picture.clone())
-    }
-
     fn prepare(&self, picture: &RgbImage) -> Result<Shown<()>> {
-        Ok(Shown { picture: (), size: picture.dimensions().into() })
+        Ok(Shown::unseen(picture))
     }
 
     fn demand(&self) -> Demand {
-        Demand { workers: 1, budget: 256, question: 1, pixels: 0 }
+        Demand::UNSEEING
     }
 
     fn answer(&self, asked: &[Asked<()>]) -> Result<Vec<Result<Reply, Failed>>> {

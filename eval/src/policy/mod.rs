@@ -38,14 +38,18 @@ pub trait Policy: Sync {
     /// [`Record::sampling`].
     fn sampling(&self) -> String;
 
-    /// [`Record::pixels`].
-    fn pixels(&self) -> Option<[u64; 2]>;
+    /// [`Record::pixels`]; `None` for a policy that has no limits of its own.
+    fn pixels(&self) -> Option<[u64; 2]> {
+        None
+    }
 
     /// What the model will see of a picture: the picture at the size it is resized to.
     ///
     /// # Errors
     /// A picture that the model cannot take.
-    fn resize(&self, picture: &RgbImage) -> Result<RgbImage>;
+    fn resize(&self, picture: &RgbImage) -> Result<RgbImage> {
+        Ok(picture.clone())
+    }
 
     /// The picture as [`Policy::answer`] takes it.
     ///
@@ -100,7 +104,17 @@ pub struct Demand {
     pub pixels: usize,
 }
 
+impl Shown<()> {
+    /// What a policy that does not look is shown: the size alone.
+    fn unseen(picture: &RgbImage) -> Self {
+        Self { picture: (), size: picture.dimensions().into() }
+    }
+}
+
 impl Demand {
+    /// Of a policy that does not look: many questions in one call.
+    const UNSEEING: Self = Self { workers: 1, budget: 256, question: 1, pixels: 0 };
+
     /// `workers` calls at once of one question each.
     pub const fn single(workers: usize) -> Self {
         Self { workers, budget: 1, question: 1, pixels: 0 }

@@ -1,7 +1,6 @@
 //! A user's turn with `<image>` marks as a message.
 
-use crate::Result;
-use foveate_datasets::{Piece, pieces};
+use foveate_datasets::{Piece, Result, pieces};
 use foveate_vision::text::{Content, Message};
 
 /// The turn as a conversation of one message, and the number of the picture at each of its marks.

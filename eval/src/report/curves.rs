@@ -42,6 +42,14 @@ pub(super) fn corruptions(runs: &[&RunSummary]) -> Vec<String> {
     all
 }
 
+/// The severities of a run's corruptions, rising.
+pub(super) fn levels(run: &RunSummary) -> Vec<u8> {
+    let mut all: Vec<u8> = run.cells.iter().map(|cell| cell.severity).filter(|&level| level > 0).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// The mean over corruptions at each severity.
 fn mean_curve(run: &RunSummary) -> Vec<(f64, f64)> {
     let mut by: BTreeMap<u8, Vec<f64>> = BTreeMap::new();

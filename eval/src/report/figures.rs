@@ -1,6 +1,6 @@
 //! The heat map of corruption x severity, and the forest of paired differences.
 
-use super::curves::corruptions;
+use super::curves::{corruptions, levels};
 use super::svg::{Axis, Chart};
 use super::text::{escape, percent, points, points_range, spaced};
 use crate::metrics::{Comparison, Difference, RunSummary};
@@ -11,10 +11,7 @@ const REDDEST: f64 = 0.5;
 
 /// Accuracy by corruption and severity, coloured by what is lost of the clean accuracy.
 pub(super) fn heat_map(run: &RunSummary) -> String {
-    let names = corruptions(&[run]);
-    let mut levels: Vec<u8> = run.cells.iter().map(|cell| cell.severity).filter(|&level| level > 0).collect();
-    levels.sort_unstable();
-    levels.dedup();
+    let (names, levels) = (corruptions(&[run]), levels(run));
     if names.is_empty() {
         return String::new();
     }

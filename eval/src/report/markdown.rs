@@ -1,6 +1,6 @@
 //! The report as plain text: for a terminal in a few lines, for a repository in Markdown.
 
-use super::curves::corruptions;
+use super::curves::{corruptions, levels};
 use super::gather::Report;
 use super::sentence::{clean, facts, label, sentence, settings, warnings};
 use super::text::{percent, points, points_range, spaced};
@@ -71,10 +71,7 @@ pub(super) fn document(report: &Report) -> String {
 
 /// Accuracy by corruption and severity.
 fn cells(run: &RunSummary) -> String {
-    let names = corruptions(&[run]);
-    let mut levels: Vec<u8> = run.cells.iter().map(|cell| cell.severity).filter(|&level| level > 0).collect();
-    levels.sort_unstable();
-    levels.dedup();
+    let (names, levels) = (corruptions(&[run]), levels(run));
     if names.is_empty() {
         return String::new();
     }

@@ -5,7 +5,7 @@ use crate::policy::Policy;
 use crate::record::{Record, digest};
 use crate::{Error, Result};
 use foveate_augment::Scale;
-use foveate_datasets::{ImageRef, Sample, Split, Task};
+use foveate_datasets::{ImageRef, Sample, Split, Task, image_runs};
 use serde_json::{Map, Value};
 use std::ops::Range;
 
@@ -93,16 +93,7 @@ pub fn images(
     seed: u64,
     shard: (usize, usize),
 ) -> Result<Vec<Range<usize>>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    let mut last = None;
-    for index in 0..task.len(split) {
-        let image = Some(task.image_of(split, index));
-        match runs.last_mut() {
-            Some(run) if image == last => run.end = index + 1,
-            _ => runs.push(index..index + 1),
-        }
-        last = image;
-    }
+    let mut runs = image_runs(task, split, task.len(split));
     if runs.is_empty() {
         let place = format!("task `{}`, split {}", task.name(), split.name());
         return Err(Error::differs(place, "samples", "at least one", 0));

@@ -142,7 +142,8 @@ fn question(answer: &Answer<'_>) -> Value {
 mod tests {
     use super::super::REWARDS;
     use super::*;
-    use foveate_datasets::{Grade, Sample};
+    use crate::reward::tests::sample;
+    use foveate_datasets::Grade;
     use foveate_objectives::Named;
 
     fn reward(script: &str, deadline_s: f64) -> Box<dyn Reward> {
@@ -152,14 +153,7 @@ mod tests {
     }
 
     fn ask(reward: &dyn Reward, text: &str) -> Result<Option<f64>> {
-        let sample = Sample {
-            id: "s".into(),
-            problem: "?".into(),
-            answer: "red".into(),
-            choices: vec![],
-            images: vec![],
-            meta: serde_json::Map::new(),
-        };
+        let sample = sample();
         let grade = Grade::of(false, text);
         let (tokens, finished) = (2, true);
         reward.score(&Answer { sample: &sample, text, tokens, finished, grade: &grade, region: None })

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use foveate_objectives::Named;
 
-    fn sample() -> Sample {
+    pub(super) fn sample() -> Sample {
         Sample {
             id: "s".into(),
             problem: "?".into(),

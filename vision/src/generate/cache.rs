@@ -31,18 +31,13 @@ pub(crate) struct PromptCache {
 }
 
 impl PromptCache {
-    /// A copy with more tokens behind, one entry of `own` a layer; an empty list adds none. Length and position
-    /// stay those of the beginning.
-    pub(crate) fn joined(&self, own: &[KeyValues]) -> Self {
-        let none = KeyValues::default();
-        let layers = self.layers.iter().enumerate().map(|(layer, shared)| {
-            let own = own.get(layer).unwrap_or(&none);
-            KeyValues {
-                keys: [&shared.keys[..], &own.keys].concat(),
-                values: [&shared.values[..], &own.values].concat(),
-            }
+    /// What a prompt and the own tokens of a row behind it leave behind together.
+    pub(crate) fn of(row: &Row) -> Self {
+        let layers = row.prompt.layers.iter().zip(&row.own).map(|(shared, own)| KeyValues {
+            keys: [&shared.keys[..], &own.keys].concat(),
+            values: [&shared.values[..], &own.values].concat(),
         });
-        Self { layers: layers.collect(), tokens: self.tokens, position: self.position }
+        Self { layers: layers.collect(), tokens: row.prompt.tokens + row.steps, position: row.position }
     }
 }
 

@@ -69,7 +69,6 @@ impl<'a> Conversations<'a> {
         let vocab = model.config().text.vocab_size;
         let mut rollouts = Vec::new();
         for (request, (cache, logits)) in caches.into_iter().zip(logits.chunks_exact(vocab)).enumerate() {
-            let cache = Arc::new(cache);
             rollouts.extend((0..requests[request].n).map(|index| {
                 let (row, logits) = (Some(Row::new(&cache)), logits.to_vec());
                 Rollout { request, index, row, logits, ids: vec![], turn: 0, drawn: 0 }

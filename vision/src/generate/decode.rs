@@ -16,6 +16,9 @@ use crate::nn::{Buffer, Dims, KvTap, Linear, skinny};
 use crate::pack::PackBuilder;
 use crate::processor::Prompt;
 
+/// A cache and the last hidden state behind it, `[d]`.
+type Prefilled = (Arc<PromptCache>, Vec<f32>);
+
 /// Runs the prompts: their caches, and the logits `[prompts, V]` of their next tokens.
 ///
 /// What a prompt says up to its last image runs once for all prompts that begin so, and the rest of each runs
@@ -24,7 +27,7 @@ use crate::processor::Prompt;
 pub(crate) fn prefill(
     model: &VisionLanguageModel,
     prompts: &[&Prompt],
-) -> Result<(Vec<PromptCache>, Vec<f32>)> {
+) -> Result<(Vec<Arc<PromptCache>>, Vec<f32>)> {
     let cuts: Vec<usize> = prompts.iter().map(|prompt| cut(model, prompt)).collect();
     let (mut distinct, mut index) = (Vec::new(), HashMap::new());
     let mut beginning_of = Vec::with_capacity(prompts.len());
@@ -38,12 +41,8 @@ pub(crate) fn prefill(
     }
     let begun = distinct.par_iter().map(|beginning| begin(model, beginning)).collect::<Result<Vec<_>>>()?;
     let whole = |((prompt, &cut), &at): ((&&Prompt, &usize), &usize)| {
-        let (cache, hidden) = &begun[at];
         let rest = Prompt { input_ids: prompt.input_ids[cut..].to_vec(), images: vec![] };
-        match rest.input_ids.is_empty() {
-            true => Ok((cache.joined(&[]), hidden.clone())),
-            false => end(model, cache, &rest),
-        }
+        if rest.input_ids.is_empty() { Ok(begun[at].clone()) } else { end(model, &begun[at].0, &rest) }
     };
     let done = prompts.par_iter().zip(&cuts).zip(&beginning_of).map(whole).collect::<Result<Vec<_>>>()?;
     let (caches, hidden): (Vec<_>, Vec<_>) = done.into_iter().unzip();
@@ -56,8 +55,8 @@ fn cut(model: &VisionLanguageModel, prompt: &Prompt) -> usize {
     prompt.input_ids.iter().rposition(|&id| id == image).map_or(prompt.input_ids.len(), |last| last + 1)
 }
 
-/// The cache of the first tokens of a sequence and the last one's hidden state, `[d]`.
-fn begin(model: &VisionLanguageModel, beginning: &Prompt) -> Result<(Arc<PromptCache>, Vec<f32>)> {
+/// Of the first tokens of a prompt.
+fn begin(model: &VisionLanguageModel, beginning: &Prompt) -> Result<Prefilled> {
     let mut builder = PackBuilder::new();
     builder.root(beginning)?;
     let (pack, tap) = (builder.build()?, KvTap::default());
@@ -73,15 +72,10 @@ fn begin(model: &VisionLanguageModel, beginning: &Prompt) -> Result<(Arc<PromptC
 }
 
 /// The same of a whole prompt, from its beginning's.
-fn end(
-    model: &VisionLanguageModel,
-    cache: &Arc<PromptCache>,
-    rest: &Prompt,
-) -> Result<(PromptCache, Vec<f32>)> {
-    let mut row = Row::new(cache);
+fn end(model: &VisionLanguageModel, begun: &Arc<PromptCache>, rest: &Prompt) -> Result<Prefilled> {
+    let mut row = Row::new(begun);
     let hidden = extend(model, &mut row, rest, &Looks::default())?;
-    let joined = cache.joined(&row.own);
-    Ok((PromptCache { tokens: cache.tokens + row.steps, position: row.position, ..joined }, hidden))
+    Ok((Arc::new(PromptCache::of(&row)), hidden))
 }
 
 pub(crate) fn config_width(model: &VisionLanguageModel) -> usize {
