@@ -64,7 +64,7 @@ pub struct Estimate {
 impl Estimate {
     /// Sums.
     pub fn of(recipe: &Recipe, shape: &Shape, layout: &Layout) -> Outcome<Self> {
-        let trained = shape.parameters_of(&recipe.model.train) as f64;
+        let trained = shape.parameters_of(recipe.model.trained()) as f64;
         let weights = shape.parameters() as f64 * layout.number;
         let prompts = recipe.rollout.prompts.div_ceil(layout.devices) as f64;
         let images = prompts * (shape.patches * shape.patch_dim) as f64 * 4.0;
@@ -160,10 +160,11 @@ fn update(recipe: &Recipe, shape: &Shape, layout: &Layout) -> f64 {
         let each = per.inputs + if recipe.model.checkpointing { 0.0 } else { per.saved };
         rows * (per.layers * each + per.working + if recipe.model.checkpointing { per.saved } else { 0.0 })
     };
-    let vision = match recipe.model.train.iter().any(|part| *part != PartName::Text) {
-        true => kept(patches, tower(shape)),
-        false => patches * tower(shape).working,
-    };
+    let vision =
+        match recipe.model.trained().iter().any(|part| matches!(part, PartName::Vision | PartName::Merger)) {
+            true => kept(patches, tower(shape)),
+            false => patches * tower(shape).working,
+        };
     let views = 1.0 + recipe.view.len() as f64;
     views * (kept(tokens, text(shape)) + vision) * layout.number + LOGITS
 }
@@ -180,7 +181,7 @@ pub fn advice(recipe: &Recipe, shape: &Shape, layout: &Layout, peak: f64) -> Out
     offer("half of optim.token_budget", &|r| r.optim.token_budget = r.optim.token_budget.div_ceil(2));
     offer("half of rollout.prompts", &|r| r.rollout.prompts = r.rollout.prompts.div_ceil(2));
     offer("half of rollout.max_tokens", &|r| r.rollout.max_tokens = r.rollout.max_tokens.div_ceil(2));
-    offer("model.train=[\"merger\"]", &|r| r.model.train = vec![PartName::Merger]);
+    offer("model.train=[\"merger\"]", &|r| r.model.train = Some(vec![PartName::Merger]));
     offer("no term that needs a reference model", &|r| r.term.clear());
     let mut found = Vec::new();
     for (what, other) in tries {

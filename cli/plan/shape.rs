@@ -40,7 +40,7 @@ pub struct Shape {
     /// What config.json says.
     pub config: Config,
     /// Parameters of each part.
-    pub parts: [(PartName, usize); 3],
+    pub parts: [(PartName, usize); 5],
     /// Numbers in a patch.
     pub patch_dim: usize,
     images: Vec<Sides>,
@@ -83,7 +83,8 @@ impl Shape {
 
     /// One line.
     pub fn model(&self) -> String {
-        let [vision, merger, text] = self.parts.map(|(_, count)| millions(count));
+        let [vision, merger, text, table, head] = self.parts.map(|(_, count)| count);
+        let [vision, merger, text] = [vision, merger, text + table + head].map(millions);
         let all = millions(self.parameters());
         let family = self.config.family.row().architecture;
         format!("{family}, {all} parameters: vision {vision}, merger {merger}, text {text}")
@@ -124,13 +125,15 @@ fn model(model: &ModelRecipe) -> Outcome<(Config, ImageProcessor)> {
 }
 
 /// Parameters by part, from the published layout.
-fn count(config: &Config) -> [(PartName, usize); 3] {
-    let mut parts = [(PartName::Vision, 0), (PartName::Merger, 0), (PartName::Text, 0)];
+fn count(config: &Config) -> [(PartName, usize); 5] {
+    let mut parts = PartName::ALL.map(|part| (part, 0));
     let vision = config.family.row().vision_prefix;
     for (name, shape) in tiny::tensors(config) {
         let part = match name.strip_prefix(vision) {
             Some(inner) if inner.starts_with("merger") || inner.starts_with("deepstack_merger") => 1,
             Some(_) => 0,
+            None if name.ends_with("embed_tokens.weight") => 3,
+            None if name.starts_with("lm_head") => 4,
             None => 2,
         };
         parts[part].1 += shape.iter().product::<usize>();

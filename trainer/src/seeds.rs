@@ -18,6 +18,10 @@ pub enum Purpose {
     Weights = 5,
     /// The choice of warm-up questions.
     WarmUp = 6,
+    /// The first matrices of a new adapter.
+    Adapter = 7,
+    /// What an adapter drops of its input.
+    Dropout = 8,
 }
 
 /// The seed of one draw.

@@ -21,7 +21,7 @@ use crate::view::View;
 use crate::{Error, Result, warmup};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
-use foveate_vision::models::{Parameter, Part};
+use foveate_vision::models::{Parameter, Part, VisionLanguageModel};
 use foveate_vision::nn::GradSink;
 use foveate_vision::tiny::{self, TinySpec};
 use std::ops::Range;
@@ -35,7 +35,7 @@ pub struct Trainer {
     pub(crate) recipe: Recipe,
     pub(crate) run: RunDir,
     pub(crate) policy: LocalPolicy,
-    pub(crate) reference: Option<LocalPolicy>,
+    pub(crate) reference: Option<VisionLanguageModel>,
     pub(crate) objective: Objective,
     pub(crate) rewards: Rewards,
     pub(crate) views: Vec<View>,
@@ -74,11 +74,15 @@ impl Trainer {
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
         let tiny = recipe.model.tiny();
-        let given = if tiny.is_none() { Some(LocalPolicy::load(&recipe.model.path)?) } else { None };
+        let given = if tiny.is_none() {
+            Some(adapted(LocalPolicy::load(&recipe.model.path)?, &recipe)?)
+        } else {
+            None
+        };
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,
-            None => first_policy(&run, &recipe)?,
+            None => adapted(first_policy(&run, &recipe)?, &recipe)?,
         };
         Self::assemble(recipe, run, policy, objective, source, Progress::default())
     }
@@ -95,7 +99,7 @@ impl Trainer {
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
         let Some(latest) = run.latest()? else {
-            let policy = first_policy(&run, &recipe)?;
+            let policy = adapted(first_policy(&run, &recipe)?, &recipe)?;
             return Self::assemble(recipe, run, policy, objective, source, Progress::default());
         };
         let progress = checkpoint::progress(&latest)?;
@@ -103,7 +107,14 @@ impl Trainer {
             let message = format!("was run with seed {}, but `seed` is {}", progress.seed, recipe.seed);
             return Err(Error::run(dir, message));
         }
-        let policy = LocalPolicy::load(&latest)?;
+        let policy = match recipe.model.adapts() {
+            true => {
+                let mut policy = first_policy(&run, &recipe)?;
+                policy.model.load_adapter(&latest)?;
+                policy
+            }
+            false => LocalPolicy::load(&latest)?,
+        };
         let mut trainer = Self::assemble(recipe, run, policy, objective, source, progress)?;
         // At the first step of a stage the optimiser is new.
         if trainer.progress.step != trainer.recipe.warmup.steps {
@@ -120,11 +131,10 @@ impl Trainer {
         source: Source,
         progress: Progress,
     ) -> Result<Self> {
-        policy.train(&recipe.model);
+        policy.train(&recipe.model)?;
         let evaluations = recipe.eval.iter().map(|e| Evaluation::open(e, &recipe)).collect::<Result<_>>()?;
         let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
         let images = if by_image { source.images() } else { vec![] };
-        let reference = run.reference();
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let mut trainer = Self {
             turns,
@@ -152,8 +162,8 @@ impl Trainer {
             let trained = lines.iter().filter(|line| line["stage"] == Stage::Train.name());
             trained.for_each(|line| watch.remember(|name| line[name].as_f64()));
         }
-        if trainer.needs_reference() && reference.is_dir() {
-            trainer.reference = Some(LocalPolicy::load(&reference)?);
+        if trainer.needs_reference() && trainer.run.reference().is_dir() {
+            trainer.reference = Some(trainer.first_model()?);
         }
         Ok(trainer)
     }
@@ -255,9 +265,23 @@ impl Trainer {
         if self.needs_reference() && self.reference.is_none() {
             let dir = self.run.reference();
             self.run.whole(&dir, |dir| self.policy.save(dir))?;
-            self.reference = Some(LocalPolicy::load(&dir)?);
+            self.reference = Some(self.first_model()?);
         }
         Ok(())
+    }
+
+    /// The model as it was when training began. One with an adapter shares the weights of the policy; an
+    /// adapter that was new then changed nothing.
+    fn first_model(&self) -> Result<VisionLanguageModel> {
+        let dir = self.run.reference();
+        if !self.recipe.model.adapts() {
+            return Ok(LocalPolicy::load(&dir)?.model);
+        }
+        let mut model = self.policy.model.without_adapter();
+        if self.recipe.warmup.steps > 0 || self.recipe.model.adapter.is_some() {
+            model.load_adapter(&dir)?;
+        }
+        Ok(model)
     }
 
     fn needs_reference(&self) -> bool {
@@ -342,7 +366,7 @@ fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
     let o = &recipe.optim;
     let trainable = policy.model.parameters().iter().filter(|p| p.trainable());
     let slot = |p: &Parameter| Slot {
-        lr_scale: if p.part == Part::Text { 1.0 } else { o.vision_lr },
+        lr_scale: if matches!(p.part, Part::Vision | Part::Merger) { o.vision_lr } else { 1.0 },
         ..Slot::from(p)
     };
     let config = AdamWConfig {
@@ -355,7 +379,13 @@ fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
     AdamW::new(trainable.map(slot).collect(), config)
 }
 
-/// The model as it is before the first step: read, or made once from the run's seed.
+/// The policy with the adapter of the recipe, if it has one.
+fn adapted(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
+    policy.adapt(&recipe.model, recipe.seed)?;
+    Ok(policy)
+}
+
+/// The model as it is before the first step, without an adapter: read, or made once from the run's seed.
 fn first_policy(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
     let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(&recipe.model.path) };
     let dir = run.start();
