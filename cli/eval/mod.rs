@@ -53,6 +53,7 @@ pub fn run(args: &Args) -> Outcome<()> {
     match args.policy.kind()? {
         policies::Kind::Local(dir) => {
             let model = Local::open(dir, args.policy.max_tokens, args.policy.temperature)?;
+            let model = args.policy.adapter.iter().try_fold(model, |model, dir| model.with_adapter(dir))?;
             for pixels in args.policy.budgets() {
                 let model = pixels.map_or_else(|| Ok(model.clone()), |most| model.with_max_pixels(most))?;
                 work.measure(model)?;

@@ -8,6 +8,7 @@ use foveate_vision::config::GenerationConfig;
 use foveate_vision::generate::Sampling;
 use foveate_vision::models::{Part, VisionLanguageModel};
 use foveate_vision::processor::Processor;
+use foveate_vision::weights::Precision;
 use std::path::{Path, PathBuf};
 
 /// A model of this process.
@@ -82,7 +83,16 @@ impl LocalPolicy {
         if self.model.adapter().is_some() {
             return Ok(self.model.save_adapter(dir, &self.origin.display().to_string())?);
         }
-        self.model.save_weights(dir)?;
+        self.save_model(dir, Precision::F32)
+    }
+
+    /// Writes a Hugging Face model directory into the empty directory `dir`, without the adapter but where it is
+    /// merged.
+    ///
+    /// # Errors
+    /// Those of the file system, and numbers that `precision` cannot hold.
+    pub fn save_model(&self, dir: &Path, precision: Precision) -> Result<()> {
+        self.model.save_weights(dir, precision)?;
         self.processor.save(dir)?;
         write_json(&dir.join("config.json"), &self.model.config().raw)?;
         write_json(&dir.join("generation_config.json"), &self.generation.to_json())

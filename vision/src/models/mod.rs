@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::images::Patches;
 use crate::nn::{GradSink, Mode, Rotary, Side, token_divergences, token_logprobs};
 use crate::pack::Pack;
-use crate::weights::{self, Weights};
+use crate::weights::{self, Layout, Precision, Weights};
 use crate::{Error, Result};
 use adapter::Adapter;
 pub(crate) use decoder::{Decoder, Deepstack};
@@ -357,16 +357,16 @@ impl VisionLanguageModel {
         Ok(Trace { vision_blocks, vision_output, deepstack, text_layers, logits, positions })
     }
 
-    /// Writes the weights into an existing directory, as published.
+    /// Writes the weights into an existing directory, as published; an adapter's only where it is merged.
     ///
     /// # Errors
-    /// Those of the file system.
-    pub fn save_weights(&self, dir: &Path) -> Result<()> {
+    /// Those of the file system, and numbers that `precision` cannot hold.
+    pub fn save_weights(&self, dir: &Path, precision: Precision) -> Result<()> {
         let mut tensors = Vec::new();
         for parameter in self.parameters.iter().filter(|parameter| !parameter.adapter) {
             tensors.extend(parameter.published()?);
         }
-        weights::save(dir, tensors, &weights::Layout::default()).map(|_| ())
+        weights::save(dir, tensors, &Layout { precision, ..Layout::default() }).map(|_| ())
     }
 
     /// The text model's rotary angles at given positions.
