@@ -75,7 +75,7 @@ impl Trainer {
         let source = open_source(&recipe)?;
         let tiny = recipe.model.tiny();
         let given = if tiny.is_none() {
-            Some(adapted(LocalPolicy::load(&recipe.model.path)?, &recipe)?)
+            Some(adapted(LocalPolicy::load_on(&recipe.model.path, &recipe.model.placement()?)?, &recipe)?)
         } else {
             None
         };
@@ -113,7 +113,7 @@ impl Trainer {
                 policy.model.load_adapter(&latest)?;
                 policy
             }
-            false => LocalPolicy::load(&latest)?,
+            false => LocalPolicy::load_on(&latest, &recipe.model.placement()?)?,
         };
         let mut trainer = Self::assemble(recipe, run, policy, objective, source, progress)?;
         // At the first step of a stage the optimiser is new.
@@ -275,7 +275,7 @@ impl Trainer {
     fn first_model(&self) -> Result<VisionLanguageModel> {
         let dir = self.run.reference();
         if !self.recipe.model.adapts() {
-            return Ok(LocalPolicy::load(&dir)?.model);
+            return Ok(LocalPolicy::load_on(&dir, &self.recipe.model.placement()?)?.model);
         }
         let mut model = self.policy.model.without_adapter();
         if self.recipe.warmup.steps > 0 || self.recipe.model.adapter.is_some() {
@@ -387,13 +387,15 @@ fn adapted(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
 
 /// The model as it is before the first step, without an adapter: read, or made once from the run's seed.
 fn first_policy(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
-    let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(&recipe.model.path) };
+    let Some(spec) = recipe.model.tiny() else {
+        return LocalPolicy::load_on(&recipe.model.path, &recipe.model.placement()?);
+    };
     let dir = run.start();
     if !dir.is_dir() {
         let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..spec };
         run.whole(&dir, |dir| Ok(tiny::write(dir, &spec)?))?;
     }
-    LocalPolicy::load(&dir)
+    LocalPolicy::load_on(&dir, &recipe.model.placement()?)
 }
 
 fn now() -> f64 {

@@ -86,6 +86,15 @@ impl Recipe {
                 patch,
             )?;
         }
+        let number = |device: &str| device.strip_prefix("cuda:").is_some_and(|n| n.parse::<usize>().is_ok());
+        let device = ["cpu", "cuda"].contains(&model.device.as_str()) || number(&model.device);
+        holds("model.device", device, "`cpu`, `cuda` or `cuda:N`", &model.device)?;
+        holds(
+            "model.dtype",
+            ["f32", "bf16"].contains(&model.dtype.as_str()),
+            "`f32` or `bf16`",
+            &model.dtype,
+        )?;
         if let Some(parts) = &model.train {
             holds("model.train", !parts.is_empty(), "at least one part", "empty")?;
             holds("model.train", !model.adapts(), "absent, as an adapter is trained instead", "there")?;

@@ -1,7 +1,8 @@
 //! `[model]`: which model, and what of it is trained. Knows no file of it.
 
+use crate::Result;
 use foveate_vision::lora::LoraConfig;
-use foveate_vision::models::Part;
+use foveate_vision::models::{Part, Placement};
 use foveate_vision::tiny::TinySpec;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -26,16 +27,29 @@ pub struct ModelRecipe {
     pub adapter: Option<PathBuf>,
     /// Recompute activations in the backward pass instead of keeping them.
     pub checkpointing: bool,
+    /// Where it computes: `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// In which numbers, `f32` or `bf16`. The optimiser keeps f32 masters of others.
+    pub dtype: String,
 }
 
 impl Default for ModelRecipe {
     fn default() -> Self {
         let (patch_size, train, lora, adapter) = (None, None, None, None);
-        Self { path: "tiny".into(), patch_size, train, lora, adapter, checkpointing: false }
+        let (device, dtype) = ("cpu".into(), "f32".into());
+        Self { path: "tiny".into(), patch_size, train, lora, adapter, checkpointing: false, device, dtype }
     }
 }
 
 impl ModelRecipe {
+    /// Where it computes, and in which numbers.
+    ///
+    /// # Errors
+    /// A device that is not there.
+    pub fn placement(&self) -> Result<Placement> {
+        Ok(Placement::named("model", &self.device, &self.dtype)?)
+    }
+
     /// Whether an adapter is trained and the model is not.
     pub fn adapts(&self) -> bool {
         self.lora.is_some() || self.adapter.is_some()

@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::cache::Row;
 use super::extend::{extend, look};
 use super::sampler::{Place, Sampler, Sampling};
-use super::{Generated, Request, Stop, decode};
+use super::{Generated, Request, Stop, decode, recompute};
+use crate::images::Patches;
 use crate::models::VisionLanguageModel;
 use crate::processor::Prompt;
 use crate::{Error, Result};
@@ -43,6 +44,8 @@ struct Rollout {
     /// What followed the prompt, and where its last turn begins in it.
     ids: Vec<u32>,
     turn: usize,
+    /// The images among them.
+    images: Vec<Arc<Patches>>,
     /// Tokens that it drew, those that were dropped included.
     drawn: usize,
 }
@@ -65,13 +68,16 @@ impl<'a> Conversations<'a> {
             return Err(Error::input(format!("request {at}"), "prompt", "at least one token", "empty"));
         }
         let prompts: Vec<&Prompt> = requests.iter().map(|request| &*request.prompt).collect();
-        let (caches, logits) = decode::prefill(model, &prompts)?;
+        let (caches, logits) = match model.composes() {
+            true => recompute::begin(model, &prompts)?,
+            false => decode::prefill(model, &prompts)?,
+        };
         let vocab = model.config().text.vocab_size;
         let mut rollouts = Vec::new();
         for (request, (cache, logits)) in caches.into_iter().zip(logits.chunks_exact(vocab)).enumerate() {
             rollouts.extend((0..requests[request].n).map(|index| {
                 let (row, logits) = (Some(Row::new(&cache)), logits.to_vec());
-                Rollout { request, index, row, logits, ids: vec![], turn: 0, drawn: 0 }
+                Rollout { request, index, row, logits, ids: vec![], turn: 0, images: vec![], drawn: 0 }
             }));
         }
         Ok(Self { model, requests, rollouts })
@@ -104,7 +110,9 @@ impl<'a> Conversations<'a> {
         if turns.len() != self.rollouts.len() {
             return Err(Error::input("conversations", "turns", self.rollouts.len(), turns.len()));
         }
-        let looks = look(self.model, turns.iter().flatten().map(|heard| &*heard.turn))?;
+        let composes = self.model.composes();
+        let seen = turns.iter().flatten().filter(|_| !composes);
+        let looks = look(self.model, seen.map(|heard| &*heard.turn))?;
         let one = |(at, (rollout, heard)): (usize, (&mut Rollout, &Option<Heard>))| {
             let Some(heard) = heard else {
                 rollout.row = None;
@@ -122,8 +130,16 @@ impl<'a> Conversations<'a> {
             };
             // The last token said has not run yet.
             let unrun = rollout.ids.len() - row.steps;
-            row.forget((said - heard.keep).saturating_sub(unrun));
+            if !composes {
+                row.forget((said - heard.keep).saturating_sub(unrun));
+            }
             rollout.ids.truncate(rollout.turn + heard.keep);
+            rollout.images.extend_from_slice(&heard.turn.images);
+            if composes {
+                rollout.ids.extend_from_slice(&heard.turn.input_ids);
+                rollout.turn = rollout.ids.len();
+                return Ok(vec![]);
+            }
             let mut turn = (*heard.turn).clone();
             turn.input_ids.splice(0..0, rollout.ids[row.steps..].iter().copied());
             rollout.ids.extend_from_slice(&heard.turn.input_ids);
@@ -132,7 +148,11 @@ impl<'a> Conversations<'a> {
         };
         let hidden: Vec<Vec<f32>> =
             self.rollouts.par_iter_mut().zip(turns).enumerate().map(one).collect::<Result<_>>()?;
-        let logits = decode::logits(self.model, &hidden.concat())?;
+        let open: Vec<usize> = (0..turns.len()).filter(|&at| self.rollouts[at].row.is_some()).collect();
+        let logits = match composes {
+            true => self.recompute(&open)?,
+            false => decode::logits(self.model, &hidden.concat())?,
+        };
         let vocab = self.model.config().text.vocab_size;
         let open = self.rollouts.iter_mut().filter(|rollout| rollout.row.is_some());
         open.zip(logits.chunks_exact(vocab)).for_each(|(rollout, logits)| rollout.logits = logits.to_vec());
@@ -175,8 +195,27 @@ impl<'a> Conversations<'a> {
         Ok(done)
     }
 
+    /// The logits of the `active` rollouts (in order), with everything they said run anew.
+    fn recompute(&self, active: &[usize]) -> Result<Vec<f32>> {
+        let said = |at: &usize| {
+            let rollout = &self.rollouts[*at];
+            (rollout.request, (&rollout.ids[..], &rollout.images[..]))
+        };
+        let all: Vec<(usize, recompute::Said)> = active.iter().map(said).collect();
+        let groups = all.chunk_by(|a, b| a.0 == b.0).map(|group| {
+            (&*self.requests[group[0].0].prompt, group.iter().map(|(_, said)| *said).collect::<Vec<_>>())
+        });
+        match active.is_empty() {
+            true => Ok(vec![]),
+            false => recompute::logits(self.model, &groups.collect::<Vec<_>>()),
+        }
+    }
+
     /// Runs the last token of the `active` rollouts (in order); their logits.
     fn step(&mut self, active: &[usize]) -> Result<Vec<f32>> {
+        if self.model.composes() {
+            return self.recompute(active);
+        }
         let mut next = active.iter().peekable();
         let active =
             self.rollouts.iter_mut().enumerate().filter(|(at, _)| next.next_if(|n| *n == at).is_some());

@@ -9,6 +9,7 @@ mod cache;
 mod conversation;
 mod decode;
 mod extend;
+mod recompute;
 mod sampler;
 
 use std::sync::Arc;
