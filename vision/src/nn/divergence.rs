@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::anywhere;
 use super::buffers::Buffer;
 use super::host::{Host, floats};
 use super::layer::Mode;
@@ -49,8 +50,11 @@ pub(crate) fn token_divergences(p: Side<'_>, q: Side<'_>, temperature: f32, mode
 /// [`token_divergences`] with all logits in memory.
 fn compose(sides: [(&Tensor, Side<'_>); 2], temperature: f32) -> Result<Tensor> {
     let log_softmax = |(hidden_nd, side): (&Tensor, Side<'_>)| -> Result<Tensor> {
-        let head = if side.learns { side.head.tensor() } else { side.head.var().as_detached_tensor() };
-        let logits_nv = hidden_nd.matmul(&head.t()?)?.to_dtype(DType::F32)?;
+        let logits_nv = match side.learns {
+            true => anywhere::product(hidden_nd, side.head)?,
+            false => hidden_nd.matmul(&side.head.var().as_detached_tensor().t()?)?,
+        };
+        let logits_nv = logits_nv.to_dtype(DType::F32)?;
         let logits_nv = (logits_nv / f64::from(temperature))?;
         let shifted = logits_nv.broadcast_sub(&logits_nv.max_keepdim(D::Minus1)?.detach())?;
         shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)

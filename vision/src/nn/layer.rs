@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::anywhere::recomputed;
 use super::attention_block::KvTap;
 use super::buffers::Buffer;
 use super::host::{Host, floats};
-use super::sink::GradSink;
+use super::sink::{GradSink, Weight};
 
 /// What the backward pass of a layer needs besides its input.
 pub(crate) type Saved = Vec<Buffer>;
@@ -29,8 +30,13 @@ pub(crate) trait Layer: Debug + Send + Sync {
         rows
     }
 
+    /// Its weights, adapters' included.
+    fn weights(&self) -> Vec<&Weight>;
+
     /// Whether a backward pass has the gradient of any weight to compute.
-    fn learns(&self) -> bool;
+    fn learns(&self) -> bool {
+        self.weights().into_iter().any(Weight::is_trainable)
+    }
 
     /// Output rows and what [`Layer::backward`] will need.
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)>;
@@ -93,7 +99,7 @@ impl Chain {
     /// Runs the chain on `x`, `[T, in]`.
     pub(crate) fn apply(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         if mode.composes(x) {
-            return self.0.iter().try_fold(x.clone(), |x, layer| layer.compose(&x));
+            return self.compose(x, mode);
         }
         let Some(first) = self.0.first() else { return Ok(x.clone()) };
         let (rows, width) = x.dims2()?;
@@ -105,6 +111,19 @@ impl Chain {
         let anchor = mode.anchor()?;
         let op = ChainOp { chain: self.clone(), rows, mode, from, tape: Mutex::default() };
         x.contiguous()?.apply_op2(&anchor, op)
+    }
+
+    fn compose(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let sink = mode.sink.as_ref().filter(|_| mode.checkpoint);
+        let mut x = x.clone();
+        for (at, layer) in self.0.iter().enumerate() {
+            x = match sink {
+                // Where the input has no gradient, candle would drop a layer that runs again.
+                Some(sink) if x.track_op() => recomputed(&self.0, at, &x, sink)?,
+                _ => layer.compose(&x)?,
+            };
+        }
+        Ok(x)
     }
 
     /// The first layer that a backward pass reaches; their number where it reaches none.

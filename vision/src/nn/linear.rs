@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var};
 use rayon::prelude::*;
 
+use super::anywhere;
 use super::buffers::Buffer;
 use super::layer::{Layer, Saved};
 use super::lora::Lora;
@@ -158,9 +159,9 @@ impl Layer for Linear {
         (self.inner(), self.out())
     }
 
-    fn learns(&self) -> bool {
-        let own = [Some(&self.weight), self.bias.as_ref()].into_iter().flatten();
-        own.into_iter().any(Weight::is_trainable) || self.lora.iter().any(Lora::learns)
+    fn weights(&self) -> Vec<&Weight> {
+        let adapters = self.lora.iter().flat_map(|lora| [&lora.a, &lora.b]);
+        std::iter::once(&self.weight).chain(&self.bias).chain(adapters).collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {
@@ -178,8 +179,7 @@ impl Layer for Linear {
     }
 
     fn compose(&self, x: &Tensor) -> Result<Tensor> {
-        let weight = self.weight.tensor().reshape((self.out(), self.inner()))?;
-        let mut y = x.matmul(&weight.t()?)?;
+        let mut y = anywhere::product(x, &self.weight)?;
         if let Some(bias) = &self.bias {
             y = y.broadcast_add(&bias.tensor())?;
         }

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::anywhere;
 use super::buffers::Buffer;
 use super::host::{Host, floats};
 use super::layer::Mode;
@@ -32,7 +33,7 @@ pub(crate) fn token_logprobs(
         bail!("target {target} outside a vocabulary of {vocab}");
     }
     if mode.composes(hidden_nd) {
-        return compose(hidden_nd, &head.tensor(), targets, temperature);
+        return compose(hidden_nd, head, targets, temperature);
     }
     let op = TokenLogprobs {
         targets: targets.to_vec(),
@@ -45,9 +46,9 @@ pub(crate) fn token_logprobs(
 }
 
 /// [`token_logprobs`] with all logits in memory.
-fn compose(hidden_nd: &Tensor, head_vd: &Tensor, targets: &[u32], temperature: f32) -> Result<Tensor> {
+fn compose(hidden_nd: &Tensor, head: &Weight, targets: &[u32], temperature: f32) -> Result<Tensor> {
     let targets_n = Tensor::from_slice(targets, targets.len(), hidden_nd.device())?;
-    let logits_nv = hidden_nd.matmul(&head_vd.t()?)?.to_dtype(DType::F32)?;
+    let logits_nv = anywhere::product(hidden_nd, head)?.to_dtype(DType::F32)?;
     let logits_nv = (logits_nv / f64::from(temperature))?;
     let peak = logits_nv.max_keepdim(D::Minus1)?.detach();
     let shifted = logits_nv.broadcast_sub(&peak)?;

@@ -175,8 +175,8 @@ impl Layer for MlpBlock {
         if self.residual { rows } else { rows * self.widths().0 / self.up.inner() }
     }
 
-    fn learns(&self) -> bool {
-        self.norm.learns() || self.up.learns() || self.down.learns()
+    fn weights(&self) -> Vec<&Weight> {
+        [self.norm.weights(), self.up.weights(), self.down.weights()].concat()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

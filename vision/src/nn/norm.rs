@@ -176,8 +176,8 @@ impl Layer for Norm {
         (self.width(), self.width())
     }
 
-    fn learns(&self) -> bool {
-        self.weight.is_trainable() || self.bias.as_ref().is_some_and(Weight::is_trainable)
+    fn weights(&self) -> Vec<&Weight> {
+        std::iter::once(&self.weight).chain(&self.bias).collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {
