@@ -73,16 +73,14 @@ impl Trainer {
         let text = toml::to_string(&recipe).map_err(|e| Error::run(&recipe.out, e))?;
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
-        let tiny = recipe.model.tiny();
-        let given = if tiny.is_none() {
-            Some(adapted(LocalPolicy::load(&recipe.model.path)?, &recipe)?)
-        } else {
-            None
+        let given = match recipe.model.tiny() {
+            None => Some(prepared(LocalPolicy::load(&recipe.model.path)?, &recipe)?),
+            Some(_) => None,
         };
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,
-            None => adapted(first_policy(&run, &recipe)?, &recipe)?,
+            None => prepared(first_policy(&run, &recipe)?, &recipe)?,
         };
         Self::assemble(recipe, run, policy, objective, source, Progress::default())
     }
@@ -99,7 +97,7 @@ impl Trainer {
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
         let Some(latest) = run.latest()? else {
-            let policy = adapted(first_policy(&run, &recipe)?, &recipe)?;
+            let policy = prepared(first_policy(&run, &recipe)?, &recipe)?;
             return Self::assemble(recipe, run, policy, objective, source, Progress::default());
         };
         let progress = checkpoint::progress(&latest)?;
@@ -107,14 +105,14 @@ impl Trainer {
             let message = format!("was run with seed {}, but `seed` is {}", progress.seed, recipe.seed);
             return Err(Error::run(dir, message));
         }
-        let policy = match recipe.model.adapts() {
-            true => {
-                let mut policy = first_policy(&run, &recipe)?;
-                policy.model.load_adapter(&latest)?;
-                policy
-            }
+        let mut policy = match recipe.model.adapts() {
+            true => first_policy(&run, &recipe)?,
             false => LocalPolicy::load(&latest)?,
         };
+        if recipe.model.adapts() {
+            policy.model.load_adapter(&latest)?;
+        }
+        policy.train(&recipe.model)?;
         let mut trainer = Self::assemble(recipe, run, policy, objective, source, progress)?;
         // At the first step of a stage the optimiser is new.
         if trainer.progress.step != trainer.recipe.warmup.steps {
@@ -126,12 +124,11 @@ impl Trainer {
     fn assemble(
         recipe: Recipe,
         run: RunDir,
-        mut policy: LocalPolicy,
+        policy: LocalPolicy,
         objective: Objective,
         source: Source,
         progress: Progress,
     ) -> Result<Self> {
-        policy.train(&recipe.model)?;
         let evaluations = recipe.eval.iter().map(|e| Evaluation::open(e, &recipe)).collect::<Result<_>>()?;
         let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
         let images = if by_image { source.images() } else { vec![] };
@@ -379,9 +376,10 @@ fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
     AdamW::new(trainable.map(slot).collect(), config)
 }
 
-/// The policy with the adapter of the recipe, if it has one.
-fn adapted(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
+/// The policy with the adapter of the recipe, if it has one, and what is trained thawed.
+fn prepared(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
     policy.adapt(&recipe.model, recipe.seed)?;
+    policy.train(&recipe.model)?;
     Ok(policy)
 }
 

@@ -18,14 +18,14 @@ pub struct ModelRecipe {
     /// The parts that are trained: all of them where nothing is said, none beside an adapter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<Vec<PartName>>,
-    /// A new adapter, trained instead of the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lora: Option<LoraConfig>,
     /// The directory of an adapter that is trained further, instead of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
     /// Recompute activations in the backward pass instead of keeping them.
     pub checkpointing: bool,
+    /// A new adapter, trained instead of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 impl Default for ModelRecipe {
