@@ -96,8 +96,8 @@ impl Source {
         image_runs(self.task.as_ref(), self.split, self.len)
     }
 
-    /// Up to `questions` samples of each of `count` images, those of step `step` in an endless sequence of
-    /// shuffled epochs over `images` (see [`Source::images`]).
+    /// Up to `questions` of the samples of each of `count` images that `allowed` lets through, those of step
+    /// `step` in an endless sequence of shuffled epochs over `images` (see [`Source::images`]).
     ///
     /// # Errors
     /// Broken data.
@@ -105,6 +105,7 @@ impl Source {
         &self,
         images: &[Range<usize>],
         (count, questions): (usize, usize),
+        allowed: impl Fn(usize) -> bool,
         purpose: Purpose,
         step: u64,
     ) -> Result<Vec<Vec<usize>>> {
@@ -113,7 +114,8 @@ impl Source {
         let some = |&image: &usize| {
             let run = &images[image];
             let order = permutation(seed(self.run_seed, purpose, step, image as u64, 1), run.len());
-            self.varied(order.iter().map(|k| run.start + k).collect(), questions)
+            let asked = order.iter().map(|k| run.start + k).filter(|&index| allowed(index));
+            self.varied(asked.collect(), questions)
         };
         chosen.iter().map(some).collect()
     }
@@ -216,7 +218,7 @@ mod tests {
         let source = Source::open("shapes", None, Split::Train, Some(56), Some(80), 1).unwrap();
         let images = source.images();
         for step in 0..5 {
-            for asked in source.about_images(&images, (2, 3), Purpose::WarmUp, step).unwrap() {
+            for asked in source.about_images(&images, (2, 3), |_| true, Purpose::WarmUp, step).unwrap() {
                 let run = images.iter().find(|run| run.contains(&asked[0])).unwrap();
                 let answers = |at: &mut dyn Iterator<Item = usize>| {
                     at.map(|i| source.sample(i).unwrap().answer).collect()

@@ -202,7 +202,7 @@ impl Roller<'_> {
         let (n, questions) = (self.recipe.prompts, self.recipe.questions);
         let indices = if questions > 1 {
             let images = (n.div_ceil(questions), questions);
-            self.source.about_images(self.images, images, Purpose::Order, step)?.concat()
+            self.source.about_images(self.images, images, |_| true, Purpose::Order, step)?.concat()
         } else {
             self.source.shuffled(step * n as u64..(step + 1) * n as u64)
         };

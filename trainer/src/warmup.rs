@@ -4,17 +4,19 @@
 //! image share its pass through the vision tower. The loss is the cross-entropy of the answer's tokens:
 //! REINFORCE with credit 1.
 
-use crate::Result;
+use crate::{Error, Result};
 use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::WarmupRecipe;
 use crate::reward::Scored;
 use crate::rollout::{Group, Rollout};
-use crate::seeds::Purpose;
+use crate::seeds::{Purpose, seed};
 use crate::turns::{Episode, Opened, Turns};
 use foveate_datasets::{Grade, Sample};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
 use foveate_vision::processor::Prompt;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,40 +29,92 @@ pub fn objective() -> Result<Objective> {
     Ok(Objective::new(&spec, &[])?)
 }
 
-/// The questions of step `step` (from 0) with their right answers as the only rollouts. `images` are the
-/// runs of samples of [`Source::images`]. With `turns` the model is also told where to look.
-///
-/// # Errors
-/// Broken data, an answer without a token, or a sample that does not say where to look.
-pub fn groups(
-    policy: &LocalPolicy,
-    source: &Source,
-    images: &[Range<usize>],
-    turns: Option<&Turns>,
-    recipe: &WarmupRecipe,
-    step: u64,
-) -> Result<Vec<Group>> {
-    let chosen = source.about_images(images, (recipe.images, recipe.questions), Purpose::WarmUp, step)?;
-    let chosen = chosen.concat();
-    let asked = match turns {
-        Some(turns) => {
-            let opened = turns.open(policy, source, &chosen, |image, _| image.clone())?;
-            let given = |opened: Opened<'_>| {
-                let episode = turns.given(policy, &opened)?;
-                Ok((opened.sample, opened.prompt, episode))
-            };
-            opened.into_iter().map(given).collect::<Result<Vec<_>>>()?
+/// Which samples have an answer to learn from.
+#[derive(Debug)]
+pub struct Lessons {
+    /// By sample; empty if all have.
+    shown: Vec<bool>,
+    /// Runs of samples about one image, of which at least one is shown.
+    images: Vec<Range<usize>>,
+}
+
+impl Lessons {
+    /// Draws them: of a category that `share` names, about that share of its samples. `images` are the runs
+    /// of [`Source::images`].
+    ///
+    /// # Errors
+    /// Broken data, a category that no sample is of, or nothing left to learn from.
+    pub fn new(
+        source: &Source,
+        images: &[Range<usize>],
+        share: &BTreeMap<String, f64>,
+        run_seed: u64,
+    ) -> Result<Self> {
+        if share.is_empty() {
+            return Ok(Self { shown: vec![], images: images.to_vec() });
         }
-        None => {
-            let asked = data::prompts(&policy.processor, source, &chosen, |image, _| image.clone())?;
-            let given = |(sample, prompt)| {
-                let episode = Episode::given(policy, &sample)?;
-                Ok((sample, prompt, episode))
-            };
-            asked.into_iter().map(given).collect::<Result<_>>()?
+        let mut met = BTreeSet::new();
+        let mut draw = |index: usize| -> Result<bool> {
+            let sample = source.sample(index)?;
+            let category = sample.meta.get("category").and_then(Value::as_str).unwrap_or("none");
+            let part = share.get(category).copied();
+            met.insert(category.to_owned());
+            let drawn = seed(run_seed, Purpose::Shown, 0, index as u64, 0) as f64 / u64::MAX as f64;
+            Ok(part.is_none_or(|part| drawn < part))
+        };
+        let shown = (0..source.len()).map(&mut draw).collect::<Result<Vec<_>>>()?;
+        let fault = |place: String, message: String| Err(Error::Recipe { place, message });
+        if let Some(name) = share.keys().find(|name| !met.contains(*name)) {
+            let known = Vec::from_iter(met).join(", ");
+            return fault(
+                format!("warmup.share.{name}"),
+                format!("should name one of the categories {known} of task `{}`", source.task().name()),
+            );
         }
-    };
-    Ok(asked.into_iter().map(|(sample, prompt, episode)| group(sample, prompt, episode)).collect())
+        let some = |run: &&Range<usize>| shown[(*run).clone()].contains(&true);
+        let images = images.iter().filter(some).cloned().collect::<Vec<_>>();
+        if images.is_empty() {
+            return fault("warmup.share".into(), "should leave answers to learn from, but leaves 0".into());
+        }
+        Ok(Self { shown, images })
+    }
+
+    /// The questions of step `step` (from 0) with their right answers as the only rollouts. With `turns` the
+    /// model is also told where to look.
+    ///
+    /// # Errors
+    /// Broken data, an answer without a token, or a sample that does not say where to look.
+    pub fn groups(
+        &self,
+        policy: &LocalPolicy,
+        source: &Source,
+        turns: Option<&Turns>,
+        recipe: &WarmupRecipe,
+        step: u64,
+    ) -> Result<Vec<Group>> {
+        let allowed = |index: usize| self.shown.get(index).copied().unwrap_or(true);
+        let some = (recipe.images, recipe.questions);
+        let chosen = source.about_images(&self.images, some, allowed, Purpose::WarmUp, step)?.concat();
+        let asked = match turns {
+            Some(turns) => {
+                let opened = turns.open(policy, source, &chosen, |image, _| image.clone())?;
+                let given = |opened: Opened<'_>| {
+                    let episode = turns.given(policy, &opened)?;
+                    Ok((opened.sample, opened.prompt, episode))
+                };
+                opened.into_iter().map(given).collect::<Result<Vec<_>>>()?
+            }
+            None => {
+                let asked = data::prompts(&policy.processor, source, &chosen, |image, _| image.clone())?;
+                let given = |(sample, prompt)| {
+                    let episode = Episode::given(policy, &sample)?;
+                    Ok((sample, prompt, episode))
+                };
+                asked.into_iter().map(given).collect::<Result<_>>()?
+            }
+        };
+        Ok(asked.into_iter().map(|(sample, prompt, episode)| group(sample, prompt, episode)).collect())
+    }
 }
 
 /// A given answer as if it had been sampled.
