@@ -20,6 +20,8 @@ pub enum Purpose {
     WarmUp = 6,
     /// Whether a sample's answer is shown in the warm-up.
     Shown = 7,
+    /// Which samples are dropped for balance.
+    Balance = 8,
 }
 
 /// The seed of one draw.

@@ -339,7 +339,8 @@ impl Trainer {
 fn open_source(recipe: &Recipe) -> Result<Source> {
     let data = &recipe.data;
     let split = if data.split == Split::Test.name() { Split::Test } else { Split::Train };
-    Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)
+    let source = Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)?;
+    if data.balance { source.balanced() } else { Ok(source) }
 }
 
 fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {

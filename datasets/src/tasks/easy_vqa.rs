@@ -87,6 +87,7 @@ impl Questions {
 /// What is asked for: the package does not say it, its wording does.
 fn category(problem: &str, answer: &str) -> &'static str {
     match answer {
+        "yes" | "no" if problem.contains(" not ") || problem.contains(" no ") => "absence",
         "yes" | "no" => "presence",
         _ if problem.contains(" color ") => "color",
         _ => "shape",
