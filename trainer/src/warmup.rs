@@ -56,7 +56,7 @@ impl Lessons {
         let mut met = BTreeSet::new();
         let mut draw = |index: usize| -> Result<bool> {
             let sample = source.sample(index)?;
-            let category = sample.meta.get("category").and_then(Value::as_str).unwrap_or("none");
+            let category = category(&sample);
             let part = share.get(category).copied();
             met.insert(category.to_owned());
             let drawn = seed(run_seed, Purpose::Shown, 0, index as u64, 0) as f64 / u64::MAX as f64;
@@ -117,10 +117,63 @@ impl Lessons {
     }
 }
 
+/// The category that a task tells of a sample, or the family of questions where it draws them.
+fn category(sample: &Sample) -> &str {
+    let told = |key: &&str| sample.meta.get(*key).and_then(Value::as_str);
+    ["category", "family"].iter().find_map(told).unwrap_or("none")
+}
+
 /// A given answer as if it had been sampled.
 fn group(sample: Sample, prompt: Arc<Prompt>, episode: Episode) -> Group {
     let Episode { ids, logp_tempered, heard, text, finished } = episode;
     let (grade, scored) = (Grade::of(true, text.clone()), Scored { total: 1.0, parts: vec![] });
     let rollout = Rollout { ids, text, logp_tempered, finished, heard, untrained: 0, grade, scored };
     Group { sample, prompt, views: vec![], rollouts: vec![rollout] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foveate_datasets::Split;
+
+    fn shares(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
+        pairs.iter().map(|(name, part)| ((*name).to_owned(), *part)).collect()
+    }
+
+    #[test]
+    fn a_share_of_a_category_is_shown_and_all_of_the_others() {
+        let source = Source::open("shapes", None, Split::Train, Some(56), Some(800), 1).unwrap();
+        let families: Vec<_> =
+            (0..source.len()).map(|i| category(&source.sample(i).unwrap()).to_owned()).collect();
+        let (first, last) = (families[0].as_str(), families.iter().find(|f| **f != families[0]).unwrap());
+        let images = source.images();
+        let lessons = Lessons::new(&source, &images, &shares(&[(first, 0.0), (last, 0.5)]), 1).unwrap();
+        let part = |family: &str| {
+            let of = families.iter().zip(&lessons.shown).filter(|(f, _)| *f == family);
+            let (shown, all) = of.fold((0, 0), |(shown, all), (_, s)| (shown + usize::from(*s), all + 1));
+            f64::from(shown) / f64::from(all)
+        };
+        assert_eq!(part(first), 0.0);
+        assert!((part(last) - 0.5).abs() < 0.15, "{}", part(last));
+        for family in families.iter().filter(|f| *f != first && *f != last) {
+            assert_eq!(part(family), 1.0);
+        }
+        assert!(lessons.images.iter().all(|run| lessons.shown[run.clone()].contains(&true)));
+        let again = Lessons::new(&source, &images, &shares(&[(first, 0.0), (last, 0.5)]), 1).unwrap();
+        assert_eq!(lessons.shown, again.shown);
+    }
+
+    #[test]
+    fn a_category_that_no_sample_is_of_is_refused() {
+        let source = Source::open("shapes", None, Split::Train, Some(56), Some(80), 1).unwrap();
+        let refused = Lessons::new(&source, &source.images(), &shares(&[("colour", 0.5)]), 1);
+        let message = refused.unwrap_err().to_string();
+        let known = category(&source.sample(0).unwrap()).to_owned();
+        assert!(message.contains("warmup.share.colour") && message.contains(&known), "{message}");
+        let all: BTreeSet<String> =
+            (0..80).map(|i| category(&source.sample(i).unwrap()).to_owned()).collect();
+        let none = all.into_iter().map(|name| (name, 0.0)).collect();
+        let refused = Lessons::new(&source, &source.images(), &none, 1);
+        assert!(refused.unwrap_err().to_string().contains("warmup.share"));
+    }
 }

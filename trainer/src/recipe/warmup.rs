@@ -17,7 +17,7 @@ pub struct WarmupRecipe {
     pub images: usize,
     /// Questions of each image, where the task has several.
     pub questions: usize,
-    /// By category of question: the share of its samples that have an answer to learn from, drawn once for
+    /// By category of question (what a task tells as `category`, or as `family` where it draws them): the share of its samples that have an answer to learn from, drawn once for
     /// the run; all of a category that is not named. The rest is left to the rewards.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub share: BTreeMap<String, f64>,
