@@ -4,7 +4,6 @@
 //! image share its pass through the vision tower. The loss is the cross-entropy of the answer's tokens:
 //! REINFORCE with credit 1.
 
-use crate::{Error, Result};
 use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::WarmupRecipe;
@@ -12,6 +11,7 @@ use crate::reward::Scored;
 use crate::rollout::{Group, Rollout};
 use crate::seeds::{Purpose, seed};
 use crate::turns::{Episode, Opened, Turns};
+use crate::{Error, Result};
 use foveate_datasets::{Grade, Sample};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
 use foveate_vision::processor::Prompt;
@@ -150,8 +150,8 @@ mod tests {
         let lessons = Lessons::new(&source, &images, &shares(&[(first, 0.0), (last, 0.5)]), 1).unwrap();
         let part = |family: &str| {
             let of = families.iter().zip(&lessons.shown).filter(|(f, _)| *f == family);
-            let (shown, all) = of.fold((0, 0), |(shown, all), (_, s)| (shown + usize::from(*s), all + 1));
-            f64::from(shown) / f64::from(all)
+            let shown: Vec<f64> = of.map(|(_, shown)| f64::from(u8::from(*shown))).collect();
+            shown.iter().sum::<f64>() / shown.len() as f64
         };
         assert_eq!(part(first), 0.0);
         assert!((part(last) - 0.5).abs() < 0.15, "{}", part(last));
