@@ -14,7 +14,6 @@ use foveate_vision::pack::{Continuation, Pack};
 #[path = "support/packs.rs"]
 mod packs;
 #[path = "support/parity.rs"]
-#[allow(dead_code)]
 mod parity;
 
 use packs::*;
@@ -199,7 +198,7 @@ fn the_gradient_is_the_slope() {
             let square: f64 = grads.iter().flatten().map(|g| f64::from(*g).powi(2)).sum();
             let starts: Vec<Tensor> = all.iter().map(|p| p.var().as_tensor().copy().unwrap()).collect();
             let step = 2e-2 / square.sqrt();
-            let mut at = |along: f64| {
+            let at = |along: f64| {
                 for ((parameter, grad), start) in all.iter().zip(&grads).zip(&starts) {
                     let grad = Tensor::from_slice(grad, start.shape(), &Device::Cpu).unwrap();
                     parameter.var().set(&(start + (grad * along).unwrap()).unwrap()).unwrap();
@@ -350,7 +349,7 @@ fn what_is_not_computed_here_is_refused() {
         ("peft_type", serde_json::json!("VERA"), "`peft_type` should be \"LORA\", but is \"VERA\""),
         ("bias", serde_json::json!("all"), "`bias` should be \"none\", but is \"all\""),
         ("init_lora_weights", serde_json::json!("pissa"), "`init_lora_weights` should be"),
-        ("r", serde_json::json!(4), "[4, 32]"),
+        ("r", serde_json::json!(4), "of shape [4, "),
         ("lora_alpha", serde_json::json!(-1), "`lora_alpha` should be above 0, but is -1"),
     ] {
         let dir = changed("names", |config| config[key] = value.clone());

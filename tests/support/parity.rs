@@ -2,6 +2,8 @@
 //!
 //! The dump's layout is in `tests/golden/model/README.md`; the larger one of the oracle is read as well.
 
+#![allow(dead_code)] // no program needs all of it
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::path::Path;

@@ -18,10 +18,14 @@ pub enum Purpose {
     Weights = 5,
     /// The choice of warm-up questions.
     WarmUp = 6,
+    /// Whether a sample's answer is shown in the warm-up.
+    Shown = 7,
+    /// Which samples are dropped for balance.
+    Balance = 8,
     /// The first matrices of a new adapter.
-    Adapter = 7,
+    Adapter = 9,
     /// What an adapter drops of its input.
-    Dropout = 8,
+    Dropout = 10,
 }
 
 /// The seed of one draw.

@@ -18,7 +18,8 @@ use crate::seeds::{Purpose, seed};
 use crate::step::StepResult;
 use crate::turns::Turns;
 use crate::view::View;
-use crate::{Error, Result, warmup};
+use crate::warmup::{self, Lessons};
+use crate::{Error, Result};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
 use foveate_vision::models::{Parameter, Part, VisionLanguageModel};
@@ -41,6 +42,7 @@ pub struct Trainer {
     pub(crate) views: Vec<View>,
     pub(crate) source: Source,
     pub(crate) images: Vec<Range<usize>>,
+    lessons: Lessons,
     pub(crate) turns: Option<Turns>,
     pub(crate) optim: AdamW,
     pub(crate) progress: Progress,
@@ -73,16 +75,17 @@ impl Trainer {
         let text = toml::to_string(&recipe).map_err(|e| Error::run(&recipe.out, e))?;
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
-        let tiny = recipe.model.tiny();
-        let given = if tiny.is_none() {
-            Some(adapted(LocalPolicy::load_on(&recipe.model.path, &recipe.model.placement()?)?, &recipe)?)
-        } else {
-            None
+        let given = match recipe.model.tiny() {
+            None => Some(prepared(
+                LocalPolicy::load_on(&recipe.model.path, &recipe.model.placement()?)?,
+                &recipe,
+            )?),
+            Some(_) => None,
         };
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,
-            None => adapted(first_policy(&run, &recipe)?, &recipe)?,
+            None => prepared(first_policy(&run, &recipe)?, &recipe)?,
         };
         Self::assemble(recipe, run, policy, objective, source, Progress::default())
     }
@@ -99,7 +102,7 @@ impl Trainer {
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
         let Some(latest) = run.latest()? else {
-            let policy = adapted(first_policy(&run, &recipe)?, &recipe)?;
+            let policy = prepared(first_policy(&run, &recipe)?, &recipe)?;
             return Self::assemble(recipe, run, policy, objective, source, Progress::default());
         };
         let progress = checkpoint::progress(&latest)?;
@@ -107,14 +110,14 @@ impl Trainer {
             let message = format!("was run with seed {}, but `seed` is {}", progress.seed, recipe.seed);
             return Err(Error::run(dir, message));
         }
-        let policy = match recipe.model.adapts() {
-            true => {
-                let mut policy = first_policy(&run, &recipe)?;
-                policy.model.load_adapter(&latest)?;
-                policy
-            }
+        let mut policy = match recipe.model.adapts() {
+            true => first_policy(&run, &recipe)?,
             false => LocalPolicy::load_on(&latest, &recipe.model.placement()?)?,
         };
+        if recipe.model.adapts() {
+            policy.model.load_adapter(&latest)?;
+        }
+        policy.train(&recipe.model)?;
         let mut trainer = Self::assemble(recipe, run, policy, objective, source, progress)?;
         // At the first step of a stage the optimiser is new.
         if trainer.progress.step != trainer.recipe.warmup.steps {
@@ -126,15 +129,15 @@ impl Trainer {
     fn assemble(
         recipe: Recipe,
         run: RunDir,
-        mut policy: LocalPolicy,
+        policy: LocalPolicy,
         objective: Objective,
         source: Source,
         progress: Progress,
     ) -> Result<Self> {
-        policy.train(&recipe.model)?;
         let evaluations = recipe.eval.iter().map(|e| Evaluation::open(e, &recipe)).collect::<Result<_>>()?;
         let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
         let images = if by_image { source.images() } else { vec![] };
+        let lessons = Lessons::new(&source, &images, &recipe.warmup.share, recipe.seed)?;
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let mut trainer = Self {
             turns,
@@ -155,6 +158,7 @@ impl Trainer {
             objective,
             source,
             images,
+            lessons,
             evaluations,
         };
         if let Some(watch) = &mut trainer.watch {
@@ -338,7 +342,7 @@ impl Trainer {
             _ => Schedule {
                 kind: ScheduleKind::Cosine,
                 peak: w.lr,
-                floor: 0.0,
+                floor: w.floor,
                 warmup: w.steps / 20,
                 total: w.steps,
             },
@@ -349,7 +353,7 @@ impl Trainer {
     fn warmup_step(&mut self) -> Result<StepResult> {
         let step = self.progress.step;
         let (recipe, turns) = (&self.recipe.warmup, self.turns.as_ref());
-        let groups = warmup::groups(&self.policy, &self.source, &self.images, turns, recipe, step)?;
+        let groups = self.lessons.groups(&self.policy, &self.source, turns, recipe, step)?;
         let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
         let objective = warmup::objective()?;
         self.learn(&objective, 1.0, &groups, &credits, 1, step)
@@ -359,7 +363,8 @@ impl Trainer {
 fn open_source(recipe: &Recipe) -> Result<Source> {
     let data = &recipe.data;
     let split = if data.split == Split::Test.name() { Split::Test } else { Split::Train };
-    Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)
+    let source = Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)?;
+    if data.balance { source.balanced() } else { Ok(source) }
 }
 
 fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
@@ -379,9 +384,10 @@ fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
     AdamW::new(trainable.map(slot).collect(), config)
 }
 
-/// The policy with the adapter of the recipe, if it has one.
-fn adapted(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
+/// The policy with the adapter of the recipe, if it has one, and what is trained thawed.
+fn prepared(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
     policy.adapt(&recipe.model, recipe.seed)?;
+    policy.train(&recipe.model)?;
     Ok(policy)
 }
 

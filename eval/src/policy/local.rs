@@ -90,10 +90,13 @@ impl Local {
         if let Some(model) = &*held {
             return Ok(model.clone());
         }
-        let mut model = VisionLanguageModel::load(&self.dir)?;
-        if let Some(adapter) = &self.adapter {
-            model.load_adapter(adapter)?;
-        }
+        // On threads of its own: the caller may hold the only one of the common pool while it waits for answers.
+        let load = || {
+            let mut model = VisionLanguageModel::load(&self.dir)?;
+            self.adapter.iter().try_for_each(|adapter| model.load_adapter(adapter))?;
+            Ok::<_, Error>(model)
+        };
+        let model = self.threads.install(load)?;
         model.set_trainable(&[]);
         Ok(held.insert(Arc::new(model)).clone())
     }

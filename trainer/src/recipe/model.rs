@@ -19,9 +19,6 @@ pub struct ModelRecipe {
     /// The parts that are trained: all of them where nothing is said, none beside an adapter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<Vec<PartName>>,
-    /// A new adapter, trained instead of the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lora: Option<LoraConfig>,
     /// The directory of an adapter that is trained further, instead of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
@@ -31,6 +28,9 @@ pub struct ModelRecipe {
     pub device: String,
     /// In which numbers, `f32` or `bf16`. The optimiser keeps f32 masters of others.
     pub dtype: String,
+    /// A new adapter, trained instead of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 impl Default for ModelRecipe {
