@@ -35,7 +35,7 @@ pub(super) fn logits(model: &VisionLanguageModel, groups: &[(&Prompt, Vec<Said>)
         let root = builder.root(prompt)?;
         for (ids, images) in rollouts {
             // Any token that is scored: its predictor is the last one said.
-            let ids = [ids, &[0][..]].concat();
+            let ids = [*ids, &[0][..]].concat();
             let scored = vec![ids.len() - 1..ids.len()];
             builder.continuation(root, Continuation { ids, scored, images: images.to_vec() })?;
         }

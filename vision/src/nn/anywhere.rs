@@ -4,10 +4,12 @@
 //! candle would compute the gradient of a frozen weight and keep it for the whole backward pass, and it keeps every
 //! intermediate of every layer. Both operations are made of candle's own, so they run wherever those do.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, Var, bail};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, Error, Layout, Result, Shape, Storage, Tensor, Var, bail,
+};
 
 use super::layer::Layer;
 use super::sink::{GradSink, Weight};
@@ -75,15 +77,23 @@ pub(crate) fn recomputed(
     x: &Tensor,
     sink: &GradSink,
 ) -> Result<Tensor> {
-    let y = layers[at].compose(&x.detach())?.detach();
-    x.apply_op1(Recomputed { layers: layers.clone(), at, y, sink: sink.clone() })
+    let y = layers[at].compose(&x.detach())?.detach().force_contiguous()?;
+    x.apply_op1(Recomputed { layers: layers.clone(), at, y: Mutex::new(Some(y)), sink: sink.clone() })
 }
 
 struct Recomputed {
     layers: Arc<Vec<Box<dyn Layer>>>,
     at: usize,
-    y: Tensor,
+    /// The output, until the forward pass hands it over.
+    y: Mutex<Option<Tensor>>,
     sink: GradSink,
+}
+
+impl Recomputed {
+    fn take(&self) -> Result<Tensor> {
+        let y = self.y.lock().unwrap_or_else(PoisonError::into_inner).take();
+        y.ok_or_else(|| Error::Msg("a second forward pass of one layer".into()).bt())
+    }
 }
 
 impl CustomOp1 for Recomputed {
@@ -92,15 +102,17 @@ impl CustomOp1 for Recomputed {
     }
 
     fn cpu_fwd(&self, _x: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (storage, layout) = self.y.storage_and_layout();
-        let Storage::Cpu(y) = &*storage else { bail!("a layer left the CPU") };
-        Ok((y.try_clone(layout)?, layout.shape().clone()))
+        let y = self.take()?;
+        let (storage, layout) = y.storage_and_layout();
+        let Storage::Cpu(values) = &*storage else { bail!("a layer left the CPU") };
+        Ok((values.try_clone(layout)?, layout.shape().clone()))
     }
 
     fn cuda_fwd(&self, _x: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (storage, layout) = self.y.storage_and_layout();
-        let Storage::Cuda(y) = &*storage else { bail!("a layer left the GPU") };
-        Ok((y.try_clone(layout)?, layout.shape().clone()))
+        let y = self.take()?;
+        let (storage, layout) = y.storage_and_layout();
+        let Storage::Cuda(values) = &*storage else { bail!("a layer left the GPU") };
+        Ok((values.try_clone(layout)?, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, d_y: &Tensor) -> Result<Option<Tensor>> {
