@@ -109,7 +109,7 @@ fn model(dir: &Path) -> Repo {
 /// A repository of data: two splits, pictures beside their rows.
 fn data(picture: &Path) -> Repo {
     let rows = |split: &str, count: u32| {
-        let row = |k| json!({"id": format!("{split}{k}"), "problem": format!("<image>Which {k}?"), "answer": k.to_string(), "images": ["pictures/cat.png"]});
+        let row = |k: u32| json!({"id": format!("{split}{k}"), "problem": format!("<image>Which {k}?"), "answer": k.to_string(), "images": ["pictures/cat.png"]});
         (0..count).map(|k| format!("{}\n", row(k))).collect::<String>().into_bytes()
     };
     let files = vec![

@@ -1,9 +1,11 @@
 //! Where things lie in the cache.
 //!
-//!     CACHE/models--ORG--NAME/blobs/ETAG                 contents, by the hub's mark of them
-//!     CACHE/models--ORG--NAME/snapshots/COMMIT/FILE   -> a blob
-//!     CACHE/models--ORG--NAME/refs/REVISION              the commit that a branch or tag was last seen at
-//!     CACHE/.locks/models--ORG--NAME/ETAG.lock           held while a blob is fetched, here and in Python
+//! ```text
+//! CACHE/models--ORG--NAME/blobs/ETAG                 contents, by the hub's mark of them
+//! CACHE/models--ORG--NAME/snapshots/COMMIT/FILE   -> a blob
+//! CACHE/models--ORG--NAME/refs/REVISION              the commit that a branch or tag was last seen at
+//! CACHE/.locks/models--ORG--NAME/ETAG.lock           held while a blob is fetched, here and in Python
+//! ```
 //!
 //! hf-hub knows this layout; this adds what it leaves out: locks, blobs that break off, files that are there.
 

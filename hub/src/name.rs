@@ -1,7 +1,9 @@
 //! Which words mean the hub, and what they say.
 //!
-//!     model    = ["hf://" ["models/"]] ORG "/" NAME ["@" REVISION]
-//!     data set = ["hf://" ["datasets/"]] ORG "/" NAME ["/" PATH] ["@" SPLIT] [":" REVISION]
+//! ```text
+//! model    = ["hf://" ["models/"]] ORG "/" NAME ["@" REVISION]
+//! data set = ["hf://" ["datasets/"]] ORG "/" NAME ["/" PATH] ["@" SPLIT] [":" REVISION]
+//! ```
 //!
 //! A word without `hf://` means the hub only where it cannot mean a file: nothing is there under that path,
 //! ORG is no folder that is here, NAME has no ending of a data file, and there is no PATH. So a path with a
