@@ -20,6 +20,9 @@ pub struct DataRecipe {
     /// At most this many samples of it, the first ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Drop samples until no answer to a question, by its wording, is more frequent than another: what can be
+    /// guessed without the image is then worth no more than chance.
+    pub balance: bool,
     /// Side in pixels of a drawn image, where the task draws its images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
@@ -28,7 +31,7 @@ pub struct DataRecipe {
 impl Default for DataRecipe {
     fn default() -> Self {
         let (task, split) = ("shapes".into(), "train".into());
-        Self { task, path: None, found: None, split, limit: None, size: None }
+        Self { task, path: None, found: None, split, limit: None, balance: false, size: None }
     }
 }
 
