@@ -7,6 +7,7 @@ use foveate_trainer::run_dir::whole;
 use foveate_vision::weights::Precision;
 
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Need};
 
 /// Write a model with an adapter merged into its weights
 ///
@@ -16,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 #[command(after_help = "Example:\n  foveate merge Qwen2.5-VL-3B-Instruct --adapter \
                         runs/lora/checkpoints/step-000100 --dtype bf16 --out merged")]
 pub struct Args {
-    /// Hugging Face model directory
+    /// A model: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// Directory of the adapter: adapter_config.json and adapter_model.safetensors
@@ -44,7 +45,8 @@ pub fn run(args: &Args) -> Outcome<()> {
     if args.out.exists() {
         return Err(Failure::differs(args.out.display(), "--out", "a new directory", "there already"));
     }
-    let mut policy = LocalPolicy::load(&args.model)?;
+    let dir = hub::model(&args.model, Need::Weights, None)?.path;
+    let mut policy = LocalPolicy::load(&dir)?;
     policy.model.load_adapter(&args.adapter)?;
     policy.model.merge_adapter()?;
     whole(&args.out, |dir| policy.save_model(dir, args.dtype))?;

@@ -121,7 +121,8 @@ fn the_fast_path_equals_the_composition_also_where_it_drops() {
             let (logp, _) = scored(model, &pack, 0, &composed);
             model.set_composed(false);
             assert_close(&fast_logp, &logp, 2e-5, family);
-            assert_gradients(&gradients(model, &fast), &gradients(model, &composed), family);
+            // As for log-probabilities twice the tolerance of a pack: a matrix of rank 3 has few sums to average over.
+            assert_gradients_within(&gradients(model, &fast), &gradients(model, &composed), 2e-5, family);
             assert_eq!(fast_logp == without, seed.is_none(), "{family}: seed {seed:?}");
             // Without gradients nothing is dropped.
             assert!(self::logp(model, &pack) == without, "{family}");

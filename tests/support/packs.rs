@@ -177,12 +177,21 @@ pub fn assert_close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
 }
 
 pub fn assert_gradients(a: &BTreeMap<String, Vec<f32>>, b: &BTreeMap<String, Vec<f32>>, what: &str) {
+    assert_gradients_within(a, b, 1e-5, what);
+}
+
+pub fn assert_gradients_within(
+    a: &BTreeMap<String, Vec<f32>>,
+    b: &BTreeMap<String, Vec<f32>>,
+    tolerance: f64,
+    what: &str,
+) {
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>(), "{what}");
     let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
     for (name, a) in a {
         let off = norm(&mut a.iter().zip(&b[name]).map(|(a, b)| a - b));
         let relative = off / norm(&mut a.iter().copied()).max(1e-9);
-        assert!(relative <= 1e-5, "{what}: gradient of {name} differs by {relative:e}");
+        assert!(relative <= tolerance, "{what}: gradient of {name} differs by {relative:e}");
     }
 }
 

@@ -65,7 +65,7 @@ impl LocalPolicy {
         Ok(())
     }
 
-    /// Thaws what the recipe trains.
+    /// Thaws what the recipe trains, and calls the model what the recipe calls it where that is a name on the hub.
     ///
     /// # Errors
     /// The head alone of a model whose head is its embedding.
@@ -78,6 +78,9 @@ impl LocalPolicy {
         }
         self.model.set_trainable(&parts.iter().copied().map(Part::from).collect::<Vec<_>>());
         self.model.set_checkpointing(recipe.checkpointing);
+        if recipe.found.is_some() {
+            self.origin = recipe.path.clone();
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use crate::correlation::correlations;
 use crate::log::{Metrics, moments};
 use crate::micro::{self, Micro};
+use crate::observer::Observer;
 use crate::rollout::{Group, Roller};
 use crate::seeds::{Purpose, seed};
 use crate::trainer::Trainer;
@@ -24,10 +25,10 @@ pub(crate) struct StepResult {
 }
 
 impl Trainer {
-    pub(crate) fn train_step(&mut self) -> Result<StepResult> {
+    pub(crate) fn train_step(&mut self, observer: &mut dyn Observer) -> Result<StepResult> {
         let step = self.progress.step - self.recipe.warmup.steps;
         let clock = Instant::now();
-        let batch = Roller {
+        let mut batch = Roller {
             policy: &self.policy,
             source: &self.source,
             images: &self.images,
@@ -40,6 +41,7 @@ impl Trainer {
         .groups(step)?;
         self.progress.samples += batch.asked as u64;
         let rollout_s = clock.elapsed().as_secs_f64();
+        observer.sampled(self.progress.step + 1, &mut batch.groups);
         let clock = Instant::now();
         let StepResult { mut metrics, lost } = self.learn_of(&batch.groups, step)?;
         metrics.put("groups/asked", batch.asked as f64);

@@ -77,7 +77,7 @@ impl Trainer {
         let source = open_source(&recipe)?;
         let given = match recipe.model.tiny() {
             None => Some(prepared(
-                LocalPolicy::load_on(&recipe.model.path, &recipe.model.placement()?)?,
+                LocalPolicy::load_on(recipe.model.dir(), &recipe.model.placement()?)?,
                 &recipe,
             )?),
             Some(_) => None,
@@ -96,8 +96,23 @@ impl Trainer {
     /// # Errors
     /// A directory without a run or a whole checkpoint.
     pub fn resume(dir: &Path, overrides: &[String]) -> Result<Self> {
+        Self::resume_as(dir, Self::recorded(dir, overrides)?)
+    }
+
+    /// The recipe of the run in `dir`, with `overrides` on top.
+    ///
+    /// # Errors
+    /// A directory without a run, or an override at fault.
+    pub fn recorded(dir: &Path, overrides: &[String]) -> Result<Recipe> {
+        recipe::from_file(&RunDir::open(dir)?.recipe(), overrides)
+    }
+
+    /// [`Trainer::resume`] with its recipe at hand.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`].
+    pub fn resume_as(dir: &Path, mut recipe: Recipe) -> Result<Self> {
         let run = RunDir::open(dir)?;
-        let mut recipe = recipe::from_file(&run.recipe(), overrides)?;
         recipe.out = dir.to_path_buf();
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
@@ -206,7 +221,7 @@ impl Trainer {
             }
             let (clock, stage) = (Instant::now(), self.stage());
             let StepResult { mut metrics, lost } = match stage {
-                Stage::Train => self.train_step()?,
+                Stage::Train => self.train_step(observer)?,
                 _ => self.warmup_step()?,
             };
             self.progress.step += 1;
@@ -363,7 +378,7 @@ impl Trainer {
 fn open_source(recipe: &Recipe) -> Result<Source> {
     let data = &recipe.data;
     let split = if data.split == Split::Test.name() { Split::Test } else { Split::Train };
-    let source = Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)?;
+    let source = Source::open(&data.task, data.files(), split, data.size, data.limit, recipe.seed)?;
     if data.balance { source.balanced() } else { Ok(source) }
 }
 
@@ -394,7 +409,7 @@ fn prepared(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
 /// The model as it is before the first step, without an adapter: read, or made once from the run's seed.
 fn first_policy(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
     let Some(spec) = recipe.model.tiny() else {
-        return LocalPolicy::load_on(&recipe.model.path, &recipe.model.placement()?);
+        return LocalPolicy::load_on(recipe.model.dir(), &recipe.model.placement()?);
     };
     let dir = run.start();
     if !dir.is_dir() {

@@ -188,6 +188,7 @@ fn every_method_trains_an_adapter() {
     let small = [
         "rollout.prompts=3",
         "rollout.group=3",
+        "optim.updates=1",
         "warmup.steps=1",
         "warmup.images=2",
         "warmup.questions=2",

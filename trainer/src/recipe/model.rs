@@ -11,8 +11,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelRecipe {
-    /// A Hugging Face model directory, or `tiny`, a small model made from the run's seed.
+    /// A Hugging Face model directory, a name on the hub (`ORG/NAME@REVISION`), or `tiny`, a small model made from
+    /// the run's seed.
     pub path: PathBuf,
+    /// Where it lies, for a name on the hub; whoever starts the run finds it. No word of the file.
+    #[serde(skip)]
+    pub found: Option<PathBuf>,
     /// Of the model that `tiny` makes: side of a patch in pixels. A token of it sees a square of twice the side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch_size: Option<usize>,
@@ -35,13 +39,18 @@ pub struct ModelRecipe {
 
 impl Default for ModelRecipe {
     fn default() -> Self {
-        let (patch_size, train, lora, adapter) = (None, None, None, None);
-        let (device, dtype) = ("cpu".into(), "f32".into());
-        Self { path: "tiny".into(), patch_size, train, lora, adapter, checkpointing: false, device, dtype }
+        let (found, patch_size, train, lora, adapter) = (None, None, None, None, None);
+        let (path, device, dtype) = ("tiny".into(), "cpu".into(), "f32".into());
+        Self { path, found, patch_size, train, adapter, checkpointing: false, device, dtype, lora }
     }
 }
 
 impl ModelRecipe {
+    /// The directory of the model that is read.
+    pub fn dir(&self) -> &Path {
+        self.found.as_deref().unwrap_or(&self.path)
+    }
+
     /// Where it computes, and in which numbers.
     ///
     /// # Errors
