@@ -62,6 +62,9 @@ pub struct Args {
     /// What is sharded over the GPUs: 0 nothing, 1 the optimiser, 2 gradients too
     #[arg(long, value_name = "STAGE", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
     zero: u8,
+    /// Train adapters of this rank on the text layers' matrices instead of the model (LoRA)
+    #[arg(long, value_name = "RANK", value_parser = clap::value_parser!(u32).range(1..))]
+    lora: Option<u32>,
     /// Shares of the GPU's arithmetic (in passes) and of its bandwidth (in decoding) that are reached
     #[arg(long, value_name = "A,B", default_value = "0.2,0.5")]
     shares: Shares,
@@ -86,7 +89,7 @@ struct Plan<'a> {
 pub fn run(args: &Args) -> Outcome<()> {
     let recipe = recipe::from_file(&args.recipe, &args.overrides)?;
     let (layout, there) = args.layout()?;
-    let shape = Shape::read(&recipe, &Asked { image: args.image, text: args.text })?;
+    let shape = Shape::read(&recipe, &Asked { image: args.image, text: args.text, lora: args.lora })?;
     let memory = Estimate::of(&recipe, &shape, &layout)?;
     let answer = args.answer.map_or(recipe.rollout.max_tokens, |tokens| tokens as usize);
     let times = Times::of(&recipe, &shape, &layout, answer, args.shares)?;

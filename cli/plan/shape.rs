@@ -37,6 +37,8 @@ pub struct Asked {
     pub image: Option<Sides>,
     /// Its other tokens.
     pub text: Option<usize>,
+    /// The rank of adapters.
+    pub lora: Option<u32>,
 }
 
 /// Tokens of a question beside its images, where nothing says how many.
@@ -54,6 +56,8 @@ pub struct Shape {
     pub merger_weights: usize,
     /// As before.
     pub text_weights: usize,
+    /// Parameters of the adapters that are trained instead of the model.
+    pub adapters: Option<usize>,
     /// Whether query and key heads have norms, so that the projection before them is kept.
     pub head_norms: bool,
     /// Numbers in a patch.
@@ -81,6 +85,7 @@ impl Shape {
         let text = asked.text.or(counted).unwrap_or(TEXT);
         let parts = count(&config);
         let [tower_weights, merger_weights, text_weights] = matrices(&config);
+        let adapters = asked.lora.map(|rank| rank as usize * adapted(&config));
         let head_norms = tiny::tensors(&config).any(|(name, _)| name.contains("q_norm"));
         Ok(Self {
             config,
@@ -88,6 +93,7 @@ impl Shape {
             tower_weights,
             merger_weights,
             text_weights,
+            adapters,
             head_norms,
             patch_dim,
             images,
@@ -99,17 +105,17 @@ impl Shape {
 
     /// Parameters that the recipe trains.
     pub fn trained(&self, recipe: &Recipe) -> usize {
-        self.parameters_of(&recipe.model.train)
+        self.adapters.unwrap_or_else(|| self.parameters_of(&recipe.model.train))
     }
 
     /// Whether gradients of the text model's matrices are computed.
     pub fn trains_text(&self, recipe: &Recipe) -> bool {
-        recipe.model.train.contains(&PartName::Text)
+        self.adapters.is_none() && recipe.model.train.contains(&PartName::Text)
     }
 
     /// Whether gradients flow into what reads images.
     pub fn trains_vision(&self, recipe: &Recipe) -> bool {
-        recipe.model.train.iter().any(|part| *part != PartName::Text)
+        self.adapters.is_none() && recipe.model.train.iter().any(|part| *part != PartName::Text)
     }
 
     /// Numbers in the output projection.
@@ -142,7 +148,8 @@ impl Shape {
 
     /// One line.
     pub fn trained_in_words(&self, recipe: &Recipe) -> String {
-        format!("{} parameters", millions(self.trained(recipe)))
+        let what = if self.adapters.is_some() { "of adapters" } else { "of the model" };
+        format!("{} parameters {what}", millions(self.trained(recipe)))
     }
 
     /// One line.
@@ -208,6 +215,13 @@ fn count(config: &Config) -> [(PartName, usize); 3] {
 fn patches(processor: &ImageProcessor, Sides(width, height): &Sides) -> Outcome<usize> {
     let (height, width) = processor.smart_resize(*height, *width)?;
     Ok((height / processor.patch_size) * (width / processor.patch_size))
+}
+
+/// Widths in and out of all matrices of the text layers: what an adapter of rank 1 has.
+fn adapted(config: &Config) -> usize {
+    let text = |name: &str| !name.starts_with(config.family.row().vision_prefix);
+    let layers = tiny::tensors(config).filter(|(name, _)| text(name) && name.contains(".layers."));
+    layers.filter(|(_, shape)| shape.len() > 1).map(|(_, shape)| shape.iter().sum::<usize>()).sum()
 }
 
 /// Numbers in the matrices of tower, mergers and text layers; what is looked up and not multiplied is left out.
