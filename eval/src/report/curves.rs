@@ -1,6 +1,6 @@
 //! Accuracy against severity, clean against corrupted, against the budget of pixels, and curves of training.
 
-use super::sentence::{clean, label, short};
+use super::sentence::{clean, label, name};
 use super::svg::{Axis, Chart, class};
 use super::text::{count, escape, number, percent, spaced};
 use super::training::{Training, shown};
@@ -154,11 +154,11 @@ pub(super) fn scatter(runs: &[&RunSummary], labels: &[String]) -> String {
 }
 
 /// Accuracy of a model at several largest areas of pictures.
-pub(super) fn budgets(runs: &[&RunSummary]) -> String {
-    let mut by: BTreeMap<&str, Vec<(u64, &RunSummary)>> = BTreeMap::new();
+pub(super) fn budgets(runs: &[&RunSummary], all: &[RunSummary]) -> String {
+    let mut by: BTreeMap<String, Vec<(u64, &RunSummary)>> = BTreeMap::new();
     for run in runs {
         if let Some([_, most]) = run.pixels {
-            by.entry(&run.model).or_default().push((most, run));
+            by.entry(name(run, all)).or_default().push((most, run));
         }
     }
     by.retain(|_, runs| runs.len() > 1);
@@ -176,7 +176,7 @@ pub(super) fn budgets(runs: &[&RunSummary]) -> String {
             let _ = write!(
                 out,
                 "<tr><td>{}</td><td>{} pixels</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-                escape(short(model)),
+                escape(&model),
                 count(most as usize),
                 share(clean(run)),
                 share(run.robustness.as_ref().map(|robust| robust.corrupted.value))
