@@ -199,8 +199,10 @@ fn a_report_is_one_page_that_needs_nothing_else() {
 #[test]
 fn answers_of_several_turns_are_records_like_others_and_the_report_says_where_was_looked() {
     let place = Place::new();
-    let small: Vec<&str> = EVAL.iter().map(|word| if *word == "60" { "12" } else { *word }).collect();
-    let asked = |more: &[&str]| [&small[..], &["--severities", "3", "--out", "a"], more].concat();
+    let small: Vec<&'static str> = EVAL.iter().map(|word| if *word == "60" { "12" } else { *word }).collect();
+    let asked = |more: &[&'static str]| -> Vec<&'static str> {
+        [&small[..], &["--severities", "3", "--out", "a"], more].concat()
+    };
     place.done(&asked(&["--turns", "brief"]));
     place.done(&asked(&[]));
     let records: Vec<Value> = place.lines("a").iter().map(|line| serde_json::from_str(line).unwrap()).collect();
