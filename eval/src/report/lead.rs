@@ -48,14 +48,17 @@ fn one(run: &RunSummary, all: &[RunSummary], place: &str) -> Option<String> {
             percent(*low)
         );
     }
-    let grey = all.iter().find(|o| o.task == run.task && o.model == format!("{} (text only)", run.model));
-    let grey = grey.and_then(clean).map(|share| format!("with its eyes shut {}", percent(share)));
-    let guess = run.chance.map(|chance| format!("by guessing {}", percent(chance)));
-    let nothing: Vec<String> = grey.into_iter().chain(guess).collect();
-    if !nothing.is_empty() {
-        out += &format!("; it would be {}", nothing.join(", "));
-    }
-    Some(out + ".")
+    let grey = format!("{} (text only)", run.model);
+    let same = |o: &&RunSummary| (&o.task, &o.model, &o.sampling) == (&run.task, &grey, &run.sampling);
+    let grey = all.iter().find(same).and_then(clean);
+    Some(match (grey, run.chance) {
+        (Some(grey), Some(chance)) => {
+            format!("{out}; with its eyes shut it reaches {}, guessing {}.", percent(grey), percent(chance))
+        }
+        (Some(grey), None) => format!("{out}; with its eyes shut it reaches {}.", percent(grey)),
+        (None, Some(chance)) => format!("{out}; guessing reaches {}.", percent(chance)),
+        (None, None) => out + ".",
+    })
 }
 
 /// Whether the second of two models is better than the first: under corruption, where both were asked about it.
@@ -136,7 +139,7 @@ mod tests {
         assert_eq!(
             said(vec![clean, fog, blind]),
             ["m answers 80.0 % of clean questions right and 40.0 % of corrupted ones: 50 % is kept; fog costs most \
-              (40.0 %); it would be with its eyes shut 25.0 %, by guessing 25.0 %."]
+              (40.0 %); with its eyes shut it reaches 25.0 %, guessing 25.0 %."]
         );
     }
 

@@ -1,6 +1,7 @@
 //! A run in a sentence, and what a reader must be warned of.
 
 use super::text::{count, number, percent, points, range, spaced};
+use crate::likelihood::SAMPLING;
 use crate::metrics::RunSummary;
 
 /// More unparsed answers than this are worth a warning.
@@ -17,6 +18,15 @@ pub(super) fn short(model: &str) -> &str {
 /// Whether a run was shown grey pictures.
 pub(super) fn blind(run: &RunSummary) -> bool {
     run.model.ends_with("(text only)")
+}
+
+/// How answers came about, in two words.
+fn way(sampling: &str) -> &str {
+    match sampling.split_once(',') {
+        Some((first, _)) if first.ends_with(" turns") => first,
+        _ if sampling == SAMPLING => "by likelihood",
+        _ => "in one turn",
+    }
 }
 
 /// [`name`] with the budget of pixels, where the same was measured under several.
@@ -50,8 +60,12 @@ pub(super) fn name(run: &RunSummary, all: &[RunSummary]) -> String {
     };
     let other_way =
         |o: &&RunSummary| (&o.task, &o.model) == (&run.task, &run.model) && o.sampling != run.sampling;
-    let sampling =
-        if all.iter().any(|o| other_way(&o)) { format!(", {}", run.sampling) } else { String::new() };
+    let others: Vec<&str> = all.iter().filter(other_way).map(|other| other.sampling.as_str()).collect();
+    let sampling = match (others.is_empty(), others.iter().any(|other| way(other) == way(&run.sampling))) {
+        (true, _) => String::new(),
+        (_, false) => format!(", {}", way(&run.sampling)),
+        (_, true) => format!(", {}", run.sampling),
+    };
     format!("{name}{digest}{text_only}{sampling}")
 }
 
