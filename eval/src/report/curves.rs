@@ -2,7 +2,7 @@
 
 use super::sentence::{clean, label, name};
 use super::svg::{Axis, Chart, class};
-use super::text::{count, escape, number, percent, spaced};
+use super::text::{count, cut, escape, number, percent, spaced};
 use super::training::{Training, shown};
 use crate::metrics::{CellSummary, RunSummary};
 use std::collections::BTreeMap;
@@ -11,6 +11,9 @@ use std::fmt::Write;
 /// A chart that stands alone, and one of many.
 const WIDE: (f64, f64) = (720.0, 340.0);
 const SMALL: (f64, f64) = (220.0, 150.0);
+
+/// A longer label would leave its chart; the legend has all of it.
+const LONGEST_WORD: usize = 36;
 
 /// Points of a long curve.
 const MOST_POINTS: usize = 240;
@@ -146,7 +149,7 @@ pub(super) fn scatter(runs: &[&RunSummary], labels: &[String]) -> String {
         let Some(point) = point else { continue };
         let say = format!("{}: clean {}, corrupted {}", labels[series], percent(point.0), percent(point.1));
         chart.dot(*point, series, &say);
-        chart.word(*point, &labels[series]);
+        chart.word(*point, &cut(&labels[series], LONGEST_WORD));
     }
     let note = "<p class=\"quiet\">On the dashed line corruption costs nothing; the vertical axis is the mean over \
                 all corrupted cells.</p>";
