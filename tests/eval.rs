@@ -222,7 +222,7 @@ fn answers_of_several_turns_are_records_like_others_and_the_report_says_where_wa
         (&["--turns", "brief", "--frame", "inches"][..], "thousandths"),
         (&["--max-turns", "3"][..], "--turns"),
         (&["--turns", "brief", "--likelihood"][..], "cannot be used with"),
-        (&["--likelihood"][..], "choices"),
+        (&["--likelihood"][..], "cannot be used with"),
     ] {
         let message = place.refused(&asked(words));
         assert!(message.contains(hint), "{words:?}: {message}");
