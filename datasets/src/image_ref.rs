@@ -109,6 +109,18 @@ impl ImageRef {
         }
     }
 
+    /// Whether both are the same picture by what is at hand: pixels, path, encoded bytes or a place in a file. Nothing is decoded,
+    /// and a file is read only where two of its parts look alike.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Rgb(a), Self::Rgb(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Path(a), Self::Path(b)) => a == b,
+            (Self::Bytes { bytes: a, .. }, Self::Bytes { bytes: b, .. }) => a[..] == b[..],
+            (Self::Part { part: a, .. }, Self::Part { part: b, .. }) => a.same(b),
+            _ => false,
+        }
+    }
+
     /// Decodes to RGB, alpha dropped, under [`DecodeLimits::default`].
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use crate::correlation::correlations;
 use crate::log::{Metrics, moments};
 use crate::micro::{self, Micro};
+use crate::observer::Observer;
 use crate::rollout::{Group, Roller};
 use crate::trainer::Trainer;
 use crate::turns::measure;
@@ -23,10 +24,10 @@ pub(crate) struct StepResult {
 }
 
 impl Trainer {
-    pub(crate) fn train_step(&mut self) -> Result<StepResult> {
+    pub(crate) fn train_step(&mut self, observer: &mut dyn Observer) -> Result<StepResult> {
         let step = self.progress.step - self.recipe.warmup.steps;
         let clock = Instant::now();
-        let batch = Roller {
+        let mut batch = Roller {
             policy: &self.policy,
             source: &self.source,
             images: &self.images,
@@ -39,6 +40,7 @@ impl Trainer {
         .groups(step)?;
         self.progress.samples += batch.asked as u64;
         let rollout_s = clock.elapsed().as_secs_f64();
+        observer.sampled(self.progress.step + 1, &mut batch.groups);
         let clock = Instant::now();
         let StepResult { mut metrics, lost } = self.learn_of(&batch.groups, step)?;
         metrics.put("groups/asked", batch.asked as f64);

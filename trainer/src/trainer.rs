@@ -196,7 +196,7 @@ impl Trainer {
             }
             let (clock, stage) = (Instant::now(), self.stage());
             let StepResult { mut metrics, lost } = match stage {
-                Stage::Train => self.train_step()?,
+                Stage::Train => self.train_step(observer)?,
                 _ => self.warmup_step()?,
             };
             self.progress.step += 1;

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+mod folder;
 mod json;
 mod parquet;
 mod seen;
@@ -17,6 +18,7 @@ mod table;
 mod tar;
 mod xlsx;
 
+pub(crate) use folder::columns as columns_of;
 pub(crate) use json::kind;
 pub(crate) use parquet::mapped_rows;
 pub use seen::Seen;
@@ -118,11 +120,14 @@ fn container(path: &Path) -> Option<&'static Container> {
     CONTAINERS.iter().find(|c| c.endings.contains(&ending.as_str()))
 }
 
-/// Opens `path` by its ending; what is read of it is added to `seen`.
+/// Opens `path` by its ending, or as a folder of one row; what is read of it is added to `seen`.
 ///
 /// # Errors
 /// No container has that ending, or the file's frame (a footer, a header) is broken.
 pub fn rows(path: &Path, seen: &Seen) -> Result<Rows> {
+    if path.is_dir() {
+        return folder::rows(path, seen);
+    }
     let known = || CONTAINERS.iter().flat_map(|c| c.endings).copied().collect::<Vec<_>>().join(", ");
     let found = container(path);
     let found =

@@ -1,6 +1,6 @@
 //! What a user points at: a file, a folder of shards, or either with `@split`.
 
-use super::container;
+use super::{container, folder};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -24,10 +24,16 @@ impl Source {
             _ => Self { path: whole.into(), split: None },
         }
     }
+
+    /// The folder of the split, where splits are folders.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.split.as_ref().map_or_else(|| self.path.clone(), |split| self.path.join(split))
+    }
 }
 
 /// The files that hold the rows of `source`, in the order of their names: the file itself, or those of the folder (or
-/// of its `data`) with an ending that can be read and, given a split, a name that starts with it.
+/// of its `data`) with an ending that can be read and, given a split, a name that starts with it; else the folders of one
+/// row each that lie in it or, given a split, in the folder of that name.
 ///
 /// # Errors
 /// Nothing is there, or nothing that can be read.
@@ -50,6 +56,14 @@ pub fn find(source: &Source) -> Result<Vec<PathBuf>> {
                 return Ok(of);
             }
         }
+    }
+    let folders = folder::all(&source.folder())?;
+    if !folders.is_empty() {
+        return Ok(folders);
+    }
+    let splits = folder::splits(path)?;
+    if !splits.is_empty() {
+        return Err(Error::file(path, format!("its folders of rows are @{}: say one", splits.join(", @"))));
     }
     let split = source.split.as_deref().map(|s| format!(" of split `{s}`")).unwrap_or_default();
     Err(Error::file(path, format!("holds no file{split} that can be read as rows")))

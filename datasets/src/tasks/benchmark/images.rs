@@ -25,7 +25,7 @@ impl Shared {
                 ImageRef::Rgb(_) | ImageRef::Path(_) => continue,
             };
             let held = self.known.entry(hash).or_default();
-            if let Some(known) = held.iter().find(|other| same(other, image)) {
+            if let Some(known) = held.iter().find(|other| other.is_same(image)) {
                 *image = known.clone();
                 continue;
             }
@@ -51,14 +51,6 @@ pub(super) fn side_by_side(samples: &mut Vec<Sample>) -> Vec<usize> {
     let (images, sorted): (Vec<_>, Vec<_>) = keyed.into_iter().unzip();
     *samples = sorted;
     images
-}
-
-fn same(a: &ImageRef, b: &ImageRef) -> bool {
-    match (a, b) {
-        (ImageRef::Bytes { bytes: a, .. }, ImageRef::Bytes { bytes: b, .. }) => a[..] == b[..],
-        (ImageRef::Part { part: a, .. }, ImageRef::Part { part: b, .. }) => a.same(b),
-        _ => false,
-    }
 }
 
 /// What two samples of one image share: the file or the place in it, or the very bytes in memory.
