@@ -18,6 +18,7 @@ use foveate_eval::{Store, Summary, elsewhere, report};
 use foveate_vision::grounding::Protocol;
 
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Need};
 use crate::interrupt;
 use crate::progress::Progress;
 
@@ -50,18 +51,23 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome<()> {
     let stop = interrupt::listen("answers that came are kept; the same command goes on")?;
     let stop: &AtomicBool = &stop;
-    let asked = args.asked.open(args.policy.trained_on()?.as_deref())?;
+    let asked = args.asked.open(args.policy.trained_on()?.as_deref(), stop)?;
     let mut work =
         Work { args, asked: &asked, stop, store: Store::open(&args.out)?, tally: Tally::default() };
     match args.policy.kind()? {
         policies::Kind::Local(dir) => {
-            let model = Local::open(dir, args.policy.max_tokens, args.policy.temperature)?;
+            let place = hub::model(dir, Need::Weights, Some(stop))?;
+            let model = Local::open(&place.path, args.policy.max_tokens, args.policy.temperature)?;
+            let model = match &place.title {
+                Some(title) => model.called(title),
+                None => model,
+            };
             for pixels in args.policy.budgets() {
                 let model = pixels.map_or_else(|| Ok(model.clone()), |most| model.with_max_pixels(most))?;
                 match args.policy.likelihood {
                     true => work.measure(Likeliest(model), None)?,
                     false => {
-                        let protocol = args.policy.protocol(Some(&model.processor().images))?;
+                        let protocol = args.policy.protocol(Some(&model.processor().images), stop)?;
                         work.measure(model, protocol)?;
                     }
                 }
@@ -69,12 +75,12 @@ pub fn run(args: &Args) -> Outcome<()> {
         }
         policies::Kind::Endpoint(url, name) => {
             for pixels in args.policy.budgets() {
-                let options = args.policy.endpoint(url, name, pixels)?;
+                let options = args.policy.endpoint(url, name, pixels, stop)?;
                 let images = match &options.pictures {
                     Pictures::Model(processor) => Some(&processor.images),
                     Pictures::AsTheyAre(_) => None,
                 };
-                let protocol = args.policy.protocol(images)?;
+                let protocol = args.policy.protocol(images, stop)?;
                 work.measure(Endpoint::new(options, stop)?, protocol)?;
             }
         }

@@ -1,6 +1,7 @@
 //! Who is asked: exactly one of a model directory, a server, recorded responses, a baseline.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use foveate_eval::policy::{BaselineKind, EndpointOptions, Pictures, Retry};
@@ -11,6 +12,7 @@ use foveate_vision::processor::Processor;
 use serde::Deserialize;
 
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Need};
 
 /// Where a run directory says what it trained on.
 const RECIPE: &str = "recipe.resolved.toml";
@@ -20,8 +22,8 @@ const RECIPE: &str = "recipe.resolved.toml";
 #[group(skip)]
 #[command(group(clap::ArgGroup::new("who").required(true).args(["model", "endpoint", "responses", "baseline"])))]
 pub struct Args {
-    /// A Hugging Face model directory, run in this process
-    #[arg(long, value_name = "DIR")]
+    /// A model, run in this process: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// A server with OpenAI's chat completions: http://HOST:PORT/v1. A key is read from OPENAI_API_KEY
     #[arg(long, value_name = "URL", requires = "served_model")]
@@ -35,8 +37,8 @@ pub struct Args {
     /// The model's name at the server
     #[arg(long, value_name = "NAME", requires = "endpoint")]
     served_model: Option<String>,
-    /// The directory of the served model: pictures are then sent at its own size, and token ids compared
-    #[arg(long, value_name = "DIR", requires = "endpoint")]
+    /// The directory or name of the served model: pictures are then sent at its own size, and token ids compared
+    #[arg(long, value_name = "MODEL", requires = "endpoint")]
     processor: Option<PathBuf>,
     /// Do not ask the server for the prompt's token ids, for servers that refuse the field
     #[arg(long, requires = "processor")]
@@ -133,11 +135,18 @@ impl Args {
     }
 
     /// How a server is spoken to.
-    pub fn endpoint(&self, url: &str, name: &str, pixels: Option<u64>) -> Outcome<EndpointOptions> {
+    pub fn endpoint(
+        &self,
+        url: &str,
+        name: &str,
+        pixels: Option<u64>,
+        stop: &AtomicBool,
+    ) -> Outcome<EndpointOptions> {
         let pictures = match &self.processor {
             None => Pictures::AsTheyAre(pixels),
             Some(dir) => {
-                let mut processor = Processor::from_dir(dir)?;
+                let dir = hub::model(dir, Need::Processor, Some(stop))?.path;
+                let mut processor = Processor::from_dir(&dir)?;
                 processor.images.max_pixels = pixels.unwrap_or(processor.images.max_pixels);
                 Pictures::Model(Box::new(processor))
             }
@@ -166,13 +175,18 @@ impl Args {
     }
 
     /// The rules of a conversation with the model whose pictures are resized by `images`.
-    pub fn protocol(&self, images: Option<&ImageProcessor>) -> Outcome<Option<Protocol>> {
+    pub fn protocol(
+        &self,
+        images: Option<&ImageProcessor>,
+        stop: &AtomicBool,
+    ) -> Outcome<Option<Protocol>> {
         let Some(script) = &self.turns else { return Ok(None) };
         let dir = self.model.as_ref().or(self.processor.as_ref());
         let (Some(dir), Some(images)) = (dir, images) else {
             return Err(wrong("--processor", "the served model's directory with --turns", "missing"));
         };
-        let mut protocol = Protocol::new(script, Config::from_dir(dir)?.family, images)?;
+        let dir = hub::model(dir, Need::Processor, Some(stop))?.path;
+        let mut protocol = Protocol::new(script, Config::from_dir(&dir)?.family, images)?;
         (protocol.turns, protocol.forced) = (self.max_turns, !self.may_answer);
         protocol.rules.min_side = self.min_side.unwrap_or(protocol.rules.min_side);
         if let Some(name) = &self.frame {

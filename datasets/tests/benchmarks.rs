@@ -281,3 +281,15 @@ fn the_pictures_of_a_table_stay_in_it() {
     fs::File::create(dir.path().join("hr_bench_4k.tsv")).unwrap();
     assert!(found[0].images[0].decode().is_err());
 }
+
+#[test]
+fn a_split_takes_the_files_whose_names_begin_so() {
+    let folder = golden("benchmarks/mathvista");
+    let whole = samples(opened("mathvista", &folder, OpenOptions::default()).unwrap().as_ref());
+    let named = |split: &str| PathBuf::from(format!("{}@{split}", folder.display()));
+    let part = opened("mathvista", &named("testmini"), OpenOptions::default()).unwrap();
+    let ids = |samples: &[Sample]| samples.iter().map(|sample| sample.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&samples(part.as_ref())), ids(&whole));
+    let none = opened("mathvista", &named("train"), OpenOptions::default()).unwrap_err();
+    assert!(none.is_input() && none.to_string().contains("mathvista"), "{none}");
+}

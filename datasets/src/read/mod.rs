@@ -22,7 +22,7 @@ pub(crate) use folder::columns as columns_of;
 pub(crate) use json::kind;
 pub(crate) use parquet::mapped_rows;
 pub use seen::Seen;
-pub use source::{Source, find};
+pub use source::{ENDINGS, NOTES, Source, find};
 
 /// One value of a row.
 #[derive(Clone, Debug)]

@@ -4,6 +4,20 @@ use super::{container, folder};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
+/// Endings of files with rows, the better first: of a folder, only the files of the best one are data, so that a
+/// README.json beside parquet shards is none.
+pub const ENDINGS: [&str; 8] = ["parquet", "jsonl", "json", "tar", "csv", "tsv", "xlsx", "txt"];
+
+/// Files that say something of data and are none.
+pub const NOTES: [&str; 6] = [
+    "import.json",
+    "dataset_info.json",
+    "dataset_infos.json",
+    "rejects.jsonl",
+    "dataset_dict.json",
+    "state.json",
+];
+
 /// A path with an optional split, as EasyR1 writes it: `folder@train`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -47,9 +61,7 @@ pub fn find(source: &Source) -> Result<Vec<PathBuf>> {
         if let Some(split) = &source.split {
             files.retain(|f| named(f).starts_with(split.as_str()));
         }
-        // One container a folder: a README.json beside parquet shards is not data.
-        let best = ["parquet", "jsonl", "json", "tar", "csv", "tsv", "xlsx", "txt"];
-        for ending in best {
+        for ending in ENDINGS {
             let of: Vec<_> =
                 files.iter().filter(|f| f.extension().is_some_and(|e| e == ending)).cloned().collect();
             if !of.is_empty() {
@@ -76,10 +88,8 @@ fn listing(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
-        let ours = ["import.json", "dataset_info.json", "rejects.jsonl", "dataset_dict.json", "state.json"];
-        out.extend(
-            (path.is_file() && container(&path).is_some() && !ours.contains(&named(&path))).then_some(path),
-        );
+        let is_data = path.is_file() && container(&path).is_some() && !NOTES.contains(&named(&path));
+        out.extend(is_data.then_some(path));
     }
     out.sort();
     Ok(out)
