@@ -9,13 +9,15 @@ use std::sync::atomic::AtomicBool;
 
 use foveate_augment::Scale;
 use foveate_datasets::Split;
-use foveate_eval::policy::{Local, Policy, TextOnly};
+use foveate_eval::policy::{Local, Policy, TextOnly, Turns};
 use foveate_eval::report::{Options, Report};
 use foveate_eval::settings::{Invocation, Settings, TaskSettings, write_json};
 use foveate_eval::stats::Bootstrap;
 use foveate_eval::sweep::{Cell, Plan, images, run as sweep};
 use foveate_eval::{Records, Store, Summary};
 use foveate_trainer::recipe::{EvalRecipe, Recipe};
+use foveate_trainer::turns::Turns as Conversation;
+use foveate_vision::config::Config;
 
 use crate::failure::Outcome;
 use crate::progress::Progress;
@@ -33,10 +35,28 @@ pub fn write(recipe: &Recipe, checkpoint: &Path, stop: &AtomicBool) -> Outcome<P
 
 fn measure(recipe: &Recipe, checkpoint: &Path, out: &Path, stop: &AtomicBool) -> Outcome<()> {
     let model = Local::open(checkpoint, recipe.rollout.max_tokens, 0.0)?;
-    let blind = TextOnly::new(model.clone());
+    match &recipe.rollout.turns {
+        None => twice(recipe, checkpoint, model, out, stop),
+        Some(turns) => {
+            let family = Config::from_dir(checkpoint)?.family;
+            let rules = Conversation::rules(turns, family, &model.processor().images)?;
+            twice(recipe, checkpoint, Turns::new(model, rules), out, stop)
+        }
+    }
+}
+
+/// As it is, and with closed eyes.
+fn twice<P: Policy + Clone>(
+    recipe: &Recipe,
+    checkpoint: &Path,
+    policy: P,
+    out: &Path,
+    stop: &AtomicBool,
+) -> Outcome<()> {
+    let blind = TextOnly::new(policy.clone());
     let mut store = Store::open(out)?;
     for eval in &recipe.eval {
-        ask(recipe, eval, checkpoint, &model, &mut store, out, stop)?;
+        ask(recipe, eval, checkpoint, &policy, &mut store, out, stop)?;
         ask(recipe, eval, checkpoint, &blind, &mut store, out, stop)?;
     }
     let records: Records = store.finish()?;
@@ -91,6 +111,12 @@ fn command(
     words.extend(task.size.map(|size| format!("--size {size}")));
     words.push(format!("--model {}", checkpoint.display()));
     words.extend(blind.then(|| "--text-only".into()));
+    if let Some(turns) = &recipe.rollout.turns {
+        words.push(format!("--turns {} --max-turns {}", turns.script, turns.max));
+        words.extend((!turns.forced).then(|| "--may-answer".into()));
+        words.extend(turns.min_side.map(|side| format!("--min-side {side}")));
+        words.extend(turns.frame.map(|frame| format!("--frame {}", frame.name())));
+    }
     if !eval.corruptions.is_empty() {
         words.push(format!("--corruptions {}", eval.corruptions.join(",")));
         let levels: Vec<String> = eval.severities.iter().map(ToString::to_string).collect();

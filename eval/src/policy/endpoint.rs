@@ -54,6 +54,8 @@ pub struct EndpointOptions {
     pub temperature: f32,
     /// How pictures are sent.
     pub pictures: Pictures,
+    /// Whether the prompt's ids are asked for and compared, where [`Pictures::Model`] says what they should be.
+    pub compare_ids: bool,
 }
 
 /// A server.
@@ -137,7 +139,7 @@ impl<'a> Endpoint<'a> {
             // Servers read seeds as signed numbers of 64 bits, some of 32.
             body["seed"] = (draw_of(&asked.question.key) >> 33).into();
         }
-        if matches!(self.options.pictures, Pictures::Model(_)) {
+        if self.compares().is_some() {
             body["return_token_ids"] = true.into();
         }
         body
@@ -195,9 +197,17 @@ impl<'a> Endpoint<'a> {
         }
     }
 
+    /// What says which ids a prompt has, where they are compared.
+    fn compares(&self) -> Option<&Processor> {
+        match &self.options.pictures {
+            Pictures::Model(processor) if self.options.compare_ids => Some(processor),
+            _ => None,
+        }
+    }
+
     /// The prompt's ids, where the server returns them, are ours; else it sees another question than we ask.
     fn compare(&self, asked: &Asked<Sent>, reply: &Value) -> Result<()> {
-        let Pictures::Model(processor) = &self.options.pictures else { return Ok(()) };
+        let Some(processor) = self.compares() else { return Ok(()) };
         let returned = reply.get("prompt_token_ids").filter(|ids| !ids.is_null());
         let Some(Value::Array(theirs)) = returned else { return Ok(()) };
         let patches: Vec<_> = asked.pictures.iter().filter_map(|sent| sent.patches.clone()).collect();
@@ -264,16 +274,16 @@ impl Policy for Endpoint<'_> {
 
     fn prepare(&self, picture: &RgbImage) -> Result<Shown<Sent>> {
         let resized = self.resize(picture)?;
-        let patches = match &self.options.pictures {
-            Pictures::Model(processor) => Some(Arc::new(processor.images.patches(&resized)?)),
-            Pictures::AsTheyAre(_) => None,
+        let patches = match self.compares() {
+            Some(processor) => Some(Arc::new(processor.images.patches(&resized)?)),
+            None => None,
         };
         let mut png = Vec::new();
         // Most of the time is the filter's and the compressor's; pictures go to a server nearby.
         let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Sub);
         resized.write_with_encoder(encoder).map_err(|e| Error::Work(format!("encoding a picture: {e}")))?;
         let url = format!("data:image/png;base64,{}", STANDARD.encode(&png)).into();
-        Ok(Shown { picture: Sent { url, patches }, size: resized.dimensions().into() })
+        Ok(Shown::new(Sent { url, patches }, resized.dimensions().into()))
     }
 
     fn demand(&self) -> Demand {
