@@ -120,7 +120,7 @@ struct Run {
 impl Run {
     fn load(dir: &Path, train: Trained) -> Done<Self> {
         let mut policy = LocalPolicy::load(dir)?;
-        policy.train(&ModelRecipe::default());
+        policy.train(&ModelRecipe::default())?;
         let script = "brief".into();
         let turns = TurnsRecipe { script, train, min_side: Some(4.0), ..TurnsRecipe::default() };
         let turns = Turns::new(&turns, &policy)?;

@@ -62,6 +62,7 @@ pub fn run(args: &Args) -> Outcome<()> {
                 Some(title) => model.called(title),
                 None => model,
             };
+            let model = args.policy.adapter.iter().try_fold(model, |model, dir| model.with_adapter(dir))?;
             for pixels in args.policy.budgets() {
                 let model = pixels.map_or_else(|| Ok(model.clone()), |most| model.with_max_pixels(most))?;
                 match args.policy.likelihood {

@@ -25,6 +25,9 @@ pub struct Args {
     /// A model, run in this process: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// An adapter on the model (LoRA), of a run that trained one or made by PEFT
+    #[arg(long, value_name = "DIR", requires = "model")]
+    pub adapter: Option<PathBuf>,
     /// A server with OpenAI's chat completions: http://HOST:PORT/v1. A key is read from OPENAI_API_KEY
     #[arg(long, value_name = "URL", requires = "served_model")]
     endpoint: Option<String>,
@@ -197,9 +200,9 @@ impl Args {
         Ok(Some(protocol))
     }
 
-    /// The corruptions that the model of a run directory (`RUN/checkpoints/step-…`) was trained on.
+    /// The corruptions that the model or adapter of a run directory (`RUN/checkpoints/step-…`) was trained on.
     pub fn trained_on(&self) -> Outcome<Option<Vec<String>>> {
-        let run = self.model.as_ref().and_then(|dir| dir.canonicalize().ok());
+        let run = self.adapter.as_ref().or(self.model.as_ref()).and_then(|dir| dir.canonicalize().ok());
         let Some(recipe) = run.and_then(|dir| Some(dir.parent()?.parent()?.join(RECIPE))) else {
             return Ok(None);
         };
