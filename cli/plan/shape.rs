@@ -85,7 +85,7 @@ impl Shape {
         let text = asked.text.or(counted).unwrap_or(TEXT);
         let parts = count(&config);
         let [tower_weights, merger_weights, text_weights] = matrices(&config);
-        let rank = asked.lora.map(|rank| rank as usize).or(recipe.model.lora.as_ref().map(|lora| lora.r));
+        let rank = asked.lora.map(|rank| rank as usize).or(recipe.model.lora.as_ref().map(|lora| lora.rank));
         let adapters = rank.map(|rank| rank * adapted(&config));
         let head_norms = tiny::tensors(&config).any(|(name, _)| name.contains("q_norm"));
         Ok(Self {
