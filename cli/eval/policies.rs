@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foveate_eval::policy::{BaselineKind, EndpointOptions, Pictures, Retry};
+use foveate_eval::policy::{BaselineKind, EndpointOptions, Pictures};
+use foveate_eval::server::Retry;
 use foveate_trainer::recipe;
 use foveate_vision::processor::Processor;
 

@@ -4,8 +4,9 @@
 use foveate_augment::Scale;
 use foveate_datasets::{OpenOptions, Split, Task, open};
 use foveate_eval::Record;
-use foveate_eval::policy::{EndpointOptions, Pictures, Retry};
+use foveate_eval::policy::{EndpointOptions, Pictures};
 use foveate_eval::record::digest;
+use foveate_eval::server::Retry;
 use foveate_eval::sweep::{Cell, Plan, images};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
