@@ -5,6 +5,7 @@
 
 use crate::checkpoint::{self, Progress};
 use crate::data::Source;
+use crate::engine::{Engine, Reached};
 use crate::evaluate::Evaluation;
 use crate::hacking;
 use crate::log::{self, Events, JsonLines, Metrics};
@@ -35,6 +36,7 @@ pub struct Trainer {
     pub(crate) recipe: Recipe,
     pub(crate) run: RunDir,
     pub(crate) policy: LocalPolicy,
+    pub(crate) engine: Box<dyn Engine>,
     pub(crate) reference: Option<LocalPolicy>,
     pub(crate) objective: Objective,
     pub(crate) rewards: Rewards,
@@ -75,12 +77,13 @@ impl Trainer {
         let source = open_source(&recipe)?;
         let tiny = recipe.model.tiny();
         let given = if tiny.is_none() { Some(LocalPolicy::load(&recipe.model.path)?) } else { None };
+        let engine = Reached::by(&recipe.rollout)?;
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,
             None => first_policy(&run, &recipe)?,
         };
-        Self::assemble(recipe, run, policy, objective, source, Progress::default())
+        Self::assemble(recipe, (run, engine), policy, objective, source, Progress::default())
     }
 
     /// Goes on with the run in `dir` from its latest checkpoint, with `overrides` on top of its recipe
@@ -94,9 +97,10 @@ impl Trainer {
         recipe.out = dir.to_path_buf();
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
+        let engine = Reached::by(&recipe.rollout)?;
         let Some(latest) = run.latest()? else {
             let policy = first_policy(&run, &recipe)?;
-            return Self::assemble(recipe, run, policy, objective, source, Progress::default());
+            return Self::assemble(recipe, (run, engine), policy, objective, source, Progress::default());
         };
         let progress = checkpoint::progress(&latest)?;
         if progress.seed != recipe.seed {
@@ -104,7 +108,7 @@ impl Trainer {
             return Err(Error::run(dir, message));
         }
         let policy = LocalPolicy::load(&latest)?;
-        let mut trainer = Self::assemble(recipe, run, policy, objective, source, progress)?;
+        let mut trainer = Self::assemble(recipe, (run, engine), policy, objective, source, progress)?;
         // At the first step of a stage the optimiser is new.
         if trainer.progress.step != trainer.recipe.warmup.steps {
             checkpoint::restore(&latest, &mut trainer.optim)?;
@@ -114,7 +118,7 @@ impl Trainer {
 
     fn assemble(
         recipe: Recipe,
-        run: RunDir,
+        (run, engine): (RunDir, Reached),
         mut policy: LocalPolicy,
         objective: Objective,
         source: Source,
@@ -127,6 +131,7 @@ impl Trainer {
         let reference = run.reference();
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let mut trainer = Self {
+            engine: engine.open(&run, (&policy, &source), recipe.rollout.temperature)?,
             turns,
             rewards: Rewards::new(&recipe.reward)?,
             views: View::all(&recipe.view, recipe.seed)?,
@@ -191,9 +196,14 @@ impl Trainer {
                 self.announce(observer);
             }
             let (clock, stage) = (Instant::now(), self.stage());
-            let StepResult { mut metrics, lost } = match stage {
-                Stage::Train => self.train_step()?,
-                _ => self.warmup_step()?,
+            let result = match stage {
+                Stage::Train => self.train_step(stop),
+                _ => self.warmup_step(),
+            };
+            let StepResult { mut metrics, lost } = match result {
+                Ok(result) => result,
+                Err(Error::Stopped) => break,
+                Err(error) => return Err(self.leave(error, observer)),
             };
             self.progress.step += 1;
             self.lose(lost, observer)?;
@@ -214,6 +224,16 @@ impl Trainer {
             hacked?;
         }
         self.finish(total, observer)
+    }
+
+    /// What the steps before a server's failure have learnt is kept.
+    fn leave(&self, error: Error, observer: &mut dyn Observer) -> Error {
+        if matches!(error, Error::Server { .. } | Error::Stale { .. }) && self.progress.step > 0 {
+            if let Err(worse) = self.checkpoint(observer) {
+                return worse;
+            }
+        }
+        error
     }
 
     fn finish(&mut self, total: u64, observer: &mut dyn Observer) -> Result<Finished> {

@@ -5,7 +5,7 @@
 //! REINFORCE with credit 1.
 
 use crate::Result;
-use crate::data::{self, Source};
+use crate::data::{self, Question, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::WarmupRecipe;
 use crate::reward::Scored;
@@ -52,8 +52,8 @@ pub fn groups(
             opened.into_iter().map(given).collect::<Result<Vec<_>>>()?
         }
         None => {
-            let asked = data::prompts(&policy.processor, source, &chosen, |image, _| image.clone())?;
-            let given = |(sample, prompt)| {
+            let asked = data::questions(&policy.processor, source, &chosen, |image, _| image.clone())?;
+            let given = |Question { sample, prompt, .. }: Question| {
                 let episode = Episode::given(policy, &sample)?;
                 Ok((sample, prompt, episode))
             };
