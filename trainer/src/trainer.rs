@@ -77,7 +77,7 @@ impl Trainer {
         let source = open_source(&recipe)?;
         let tiny = recipe.model.tiny();
         let given = if tiny.is_none() { Some(LocalPolicy::load(&recipe.model.path)?) } else { None };
-        let engine = Reached::by(&recipe.rollout)?;
+        let engine = Reached::by(&recipe)?;
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,
@@ -97,7 +97,7 @@ impl Trainer {
         recipe.out = dir.to_path_buf();
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
-        let engine = Reached::by(&recipe.rollout)?;
+        let engine = Reached::by(&recipe)?;
         let Some(latest) = run.latest()? else {
             let policy = first_policy(&run, &recipe)?;
             return Self::assemble(recipe, (run, engine), policy, objective, source, Progress::default());

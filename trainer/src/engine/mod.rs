@@ -18,7 +18,7 @@ use request::Pictures;
 use crate::data::{Question, Source};
 use crate::log::Metrics;
 use crate::policy::LocalPolicy;
-use crate::recipe::{EngineName, RolloutRecipe, ServerRecipe};
+use crate::recipe::{EngineName, Recipe, ServerRecipe};
 use crate::run_dir::RunDir;
 use crate::{Error, Result};
 use foveate_eval::server::Fault;
@@ -103,11 +103,12 @@ impl Reached {
     ///
     /// # Errors
     /// A server that is not there, that is none, or that lacks what a rollout engine must have.
-    pub(crate) fn by(recipe: &RolloutRecipe) -> Result<Self> {
-        match (recipe.engine, &recipe.server) {
+    pub(crate) fn by(recipe: &Recipe) -> Result<Self> {
+        let (rollout, adapts) = (&recipe.rollout, false);
+        match (rollout.engine, &rollout.server) {
             (EngineName::Local, _) => Ok(Self::Local),
             (EngineName::Server, Some(server)) => {
-                Ok(Self::Server(server::Reached::at(server)?, server.clone()))
+                Ok(Self::Server(server::Reached::at(server, adapts)?, server.clone()))
             }
             (EngineName::Server, None) => {
                 let message =

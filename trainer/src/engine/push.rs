@@ -4,6 +4,7 @@
 //! server answers is not taken for proof: [`super::probe`] is.
 
 use super::Trouble;
+use super::server::wrong;
 use crate::policy::LocalPolicy;
 use crate::recipe::{ServerRecipe, SyncName};
 use crate::run_dir::RunDir;
@@ -18,6 +19,9 @@ const TRIES: usize = 50;
 /// How a server takes weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
+    /// vLLM's `/v1/load_lora_adapter` (started with `--enable-lora` and `VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`),
+    /// each version under a name of its own, as servers remember adapters by name.
+    Adapter,
     /// vLLM's `/collective_rpc` with `reload_weights` (a server started with `VLLM_SERVER_DEV_MODE=1`).
     Reload,
     /// SGLang's `/update_weights_from_disk`.
@@ -34,6 +38,8 @@ pub(super) struct Push {
     routes: Vec<&'static str>,
 }
 
+const LOAD_ADAPTER: &str = "/v1/load_lora_adapter";
+const UNLOAD_ADAPTER: &str = "/v1/unload_lora_adapter";
 const RELOAD: &str = "/collective_rpc";
 const FROM_DISK: &str = "/update_weights_from_disk";
 const PAUSE: &str = "/pause";
@@ -42,25 +48,44 @@ const CACHES: [&str; 3] = ["/reset_prefix_cache", "/reset_mm_cache", "/reset_enc
 const SET_VERSION: &str = "/update_weight_version";
 const VERSION: &str = "/weight_info";
 
+impl Way {
+    /// The first way that the server has and the run allows.
+    fn of(client: &Client, known: &Routes, sync: SyncName, adapts: bool) -> Result<Self, Trouble> {
+        let none = |message: String| Err(Error::Server { url: client.root().into(), message }.into());
+        let by_adapter = match sync {
+            SyncName::Auto => adapts,
+            SyncName::Lora => true,
+            SyncName::Disk => false,
+        };
+        if by_adapter != adapts {
+            let trained = if adapts { "an adapter is trained" } else { "no adapter is trained" };
+            return Err(wrong("sync", &format!("another, as {trained}"), sync.name()).into());
+        }
+        match by_adapter {
+            true if known.has(client, LOAD_ADAPTER)? => Ok(Self::Adapter),
+            true => none(format!(
+                "has no {LOAD_ADAPTER} (vLLM, started with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True): \
+                 an adapter cannot be given to it"
+            )),
+            false if known.has(client, RELOAD)? => Ok(Self::Reload),
+            false if known.has(client, FROM_DISK)? => Ok(Self::UpdateFromDisk),
+            false => none(format!(
+                "has neither {RELOAD} (vLLM, started with VLLM_SERVER_DEV_MODE=1) nor {FROM_DISK} (SGLang): new \
+                 weights cannot be given to it"
+            )),
+        }
+    }
+}
+
 impl Push {
-    /// Looks for the server's routes.
+    /// Looks for the server's routes; `adapts` where an adapter is trained, not the model.
     ///
     /// # Errors
     /// A server without any way for weights to get in.
-    pub(super) fn find(client: &Client, recipe: &ServerRecipe) -> Result<Self, Trouble> {
+    pub(super) fn find(client: &Client, recipe: &ServerRecipe, adapts: bool) -> Result<Self, Trouble> {
         let optional = CACHES.into_iter().chain([PAUSE, RESUME, SET_VERSION, VERSION]);
         let known = Routes::read(client)?;
-        let way = match recipe.sync {
-            SyncName::Auto | SyncName::Disk if known.has(client, RELOAD)? => Way::Reload,
-            SyncName::Auto | SyncName::Disk if known.has(client, FROM_DISK)? => Way::UpdateFromDisk,
-            SyncName::Auto | SyncName::Disk => {
-                let message = format!(
-                    "has neither {RELOAD} (vLLM, started with VLLM_SERVER_DEV_MODE=1) nor {FROM_DISK} (SGLang): \
-                     new weights cannot be given to it"
-                );
-                return Err(Error::Server { url: client.root().into(), message }.into());
-            }
-        };
+        let way = Way::of(client, &known, recipe.sync, adapts)?;
         let mut routes = vec![];
         for route in optional {
             if known.has(client, route)? {
@@ -102,6 +127,10 @@ impl Push {
     pub(super) fn tell(&self, client: &Client, run: &RunDir, name: &str) -> Result<(), Fault> {
         let dir = self.seen(&self.dir(run, name), name);
         match self.way {
+            Way::Adapter => {
+                self.forget(client, name)?;
+                client.post(LOAD_ADAPTER, &json!({"lora_name": name, "lora_path": dir}))?;
+            }
             Way::Reload => {
                 self.optional(client, PAUSE, "?mode=wait")?;
                 let told = client
@@ -119,10 +148,30 @@ impl Push {
                 }
             }
         }
-        if self.routes.contains(&SET_VERSION) {
+        if self.says_version() {
             client.post(SET_VERSION, &json!({"new_version": name}))?;
         }
         Ok(())
+    }
+
+    /// What version `name` is called where answers are asked for, if not as the model itself.
+    pub(super) fn model<'a>(&self, name: &'a str) -> Option<&'a str> {
+        (self.way == Way::Adapter).then_some(name)
+    }
+
+    /// Drops version `name` at the server, where versions stand beside each other; one that is not there is no
+    /// fault.
+    ///
+    /// # Errors
+    /// A server that may be gone.
+    pub(super) fn forget(&self, client: &Client, name: &str) -> Result<(), Fault> {
+        if self.way != Way::Adapter || name.is_empty() {
+            return Ok(());
+        }
+        match client.post(UNLOAD_ADAPTER, &json!({"lora_name": name})) {
+            Err(passing @ Fault::Passing { .. }) => Err(passing),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the server still says that it has version `name`, where it says such things: one that was started
@@ -131,10 +180,15 @@ impl Push {
     /// # Errors
     /// How the call failed.
     pub(super) fn still(&self, client: &Client, name: &str) -> Result<bool, Fault> {
-        if !self.routes.contains(&VERSION) || !self.routes.contains(&SET_VERSION) {
+        if !self.says_version() {
             return Ok(true);
         }
         Ok(client.get(VERSION)?["weight_version"].as_str().is_none_or(|version| version == name))
+    }
+
+    /// An adapter is known by its name; the version is the model's.
+    fn says_version(&self) -> bool {
+        self.way != Way::Adapter && [SET_VERSION, VERSION].iter().all(|route| self.routes.contains(route))
     }
 
     /// What the server calls `dir`.

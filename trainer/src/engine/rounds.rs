@@ -128,14 +128,17 @@ impl<'a> Rounds<'a> {
                     gone = Some(Fault::passing(why.clone(), true));
                     Fault::Final(why)
                 }
+                fault if self.server.forgot(&fault) => {
+                    gone = Some(Fault::passing(fault.why().into(), true));
+                    fault
+                }
                 other => other,
             })
         });
-        let reply = reply.map_err(|fault| match fault {
-            Fault::Final(why) => {
-                gone.unwrap_or_else(|| Fault::Final(format!("sample {}: {why}", question.sample.id)))
-            }
-            other => other,
+        let reply = reply.map_err(|fault| match (gone, fault) {
+            (Some(gone), _) => gone,
+            (None, Fault::Final(why)) => Fault::Final(format!("sample {}: {why}", question.sample.id)),
+            (None, other) => other,
         })?;
         request::answers((self.server.client.root(), question), &reply, wish, scale)
     }

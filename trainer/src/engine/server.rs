@@ -39,8 +39,10 @@ pub struct Server {
 struct State {
     /// What the model is called at the server.
     model: String,
-    /// The weights that it was given last.
+    /// The weights that it is given.
     version: String,
+    /// The weights before these, where the server still has them beside.
+    before: String,
     scale: Option<Scale>,
     proof: Option<Proof>,
     metrics: Metrics,
@@ -59,13 +61,13 @@ impl Reached {
     ///
     /// # Errors
     /// A server that is not there, that does not serve such a model, or that takes no weights.
-    pub(super) fn at(recipe: &ServerRecipe) -> Result<Self> {
+    pub(super) fn at(recipe: &ServerRecipe, adapts: bool) -> Result<Self> {
         let key = std::env::var(&recipe.key_env).ok().filter(|key| !key.is_empty());
         let timeout = seconds("timeout", recipe.timeout)?;
         let client = Client::new(&recipe.url, key, timeout, recipe.concurrency);
         let client = client.ok_or_else(|| wrong("url", "http://HOST:PORT", &recipe.url))?;
         let model = served(&client, recipe)?;
-        let push = Push::find(&client, recipe).map_err(|trouble| trouble.last(client.root()))?;
+        let push = Push::find(&client, recipe, adapts).map_err(|trouble| trouble.last(client.root()))?;
         Ok(Self { client, model, push })
     }
 }
@@ -86,7 +88,8 @@ impl Server {
         let deadline = seconds("deadline", recipe.deadline)?;
         let retry = Retry { retries: u32::MAX, deadline, ..Retry::default() };
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
-        let (version, scale, proof, metrics) = (String::new(), None, None, Metrics::default());
+        let (version, before) = (String::new(), String::new());
+        let (scale, proof, metrics) = (None, None, Metrics::default());
         Ok(Self {
             client,
             retry,
@@ -95,7 +98,7 @@ impl Server {
             run: run.clone(),
             probe,
             label: format!("{:x}", started & 0xff_ffff_ffff),
-            state: Mutex::new(State { model, version, scale, proof, metrics }),
+            state: Mutex::new(State { model, version, before, scale, proof, metrics }),
         })
     }
 
@@ -106,12 +109,19 @@ impl Server {
     /// What the model is called, and which distribution its log-probabilities are of.
     pub(super) fn spoken(&self) -> (String, Scale) {
         let state = self.state();
-        (state.model.clone(), state.scale.unwrap_or(Scale::Raw))
+        let model = self.push.model(&state.version).unwrap_or(&state.model);
+        (model.to_owned(), state.scale.unwrap_or(Scale::Raw))
     }
 
     /// Adds to a number that [`Engine::report`] gives.
     pub(super) fn count(&self, name: &str, value: f64) {
         self.state().metrics.add(name, value);
+    }
+
+    /// A server that knows the model no more under the name of an adapter was started again.
+    pub(super) fn forgot(&self, fault: &Fault) -> bool {
+        let adapter = self.push.model("").is_some();
+        adapter && matches!(fault, Fault::Fatal(why) if why.contains("status 404"))
     }
 
     /// Whether the server still has what it was given, as far as it says.
@@ -146,14 +156,17 @@ impl Server {
     }
 
     fn once(&self, policy: &LocalPolicy) -> Result<(), Trouble> {
-        let (model, version, scale, proof) = {
+        let (model, _) = self.spoken();
+        let (version, before, scale, proof) = {
             let state = self.state();
-            (state.model.clone(), state.version.clone(), state.scale, state.proof.clone())
+            (state.version.clone(), state.before.clone(), state.scale, state.proof.clone())
         };
         self.push.tell(&self.client, &self.run, &version)?;
         let Verdict { scale, proof, metrics } =
             self.probe.run(&self.client, policy, (&model, &version), (scale, proof.as_ref()))?;
+        self.push.forget(&self.client, &before)?;
         let mut state = self.state();
+        state.before.clear();
         state.scale = Some(scale);
         state.proof = proof.or_else(|| state.proof.take());
         state.metrics.extend(metrics);
@@ -186,7 +199,10 @@ impl Engine for Server {
         let clock = Instant::now();
         let version = format!("{PREFIX}{}-{step:06}", self.label);
         self.push.write(&self.run, policy, &version)?;
-        self.state().version = version;
+        {
+            let mut state = self.state();
+            state.before = std::mem::replace(&mut state.version, version);
+        }
         self.bring(policy, stop)?;
         self.count("time/sync_s", clock.elapsed().as_secs_f64());
         Ok(())
@@ -228,7 +244,7 @@ fn seconds(key: &str, value: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(value).map_err(|_| wrong(key, "seconds over 0", value))
 }
 
-fn wrong(key: &str, expected: &str, found: impl std::fmt::Display) -> Error {
+pub(super) fn wrong(key: &str, expected: &str, found: impl std::fmt::Display) -> Error {
     let message = format!("`rollout.server.{key}` should be {expected}, but is {found}");
     Error::Recipe { place: "recipe".into(), message }
 }

@@ -53,8 +53,21 @@ impl Default for ServerRecipe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SyncName {
-    /// The first of the others that the server and the run allow.
+    /// The adapter where one is trained, else the whole model.
     Auto,
+    /// The adapter, under a name of its own for each version.
+    Lora,
     /// The whole model, which the server reads from disk.
     Disk,
+}
+
+impl SyncName {
+    /// As a recipe says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Lora => "lora",
+            Self::Disk => "disk",
+        }
+    }
 }
