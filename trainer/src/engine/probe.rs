@@ -121,7 +121,7 @@ impl Probe {
         let sampling = Sampling { max_tokens: TOKENS, temperature: self.temperature, ..Sampling::default() };
         let forbidden = sampling.forbidden(policy.model.config());
         let no_bias = request::no_bias();
-        let one = |(number, question): (usize, &Question)| {
+        let one = |(number, question): (usize, &Question)| -> Result<Vec<(u32, f32)>, Trouble> {
             let seed = (number as u64 + 1) << 33;
             let wish = Wish { model, n: 1, seed, sampling: &sampling, bias: &no_bias, endless: true };
             let body = request::body(question, pictures.urls(question), wish).to_string();
