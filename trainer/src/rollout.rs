@@ -57,7 +57,7 @@ pub struct Group {
 }
 
 /// The groups of one step and what they cost.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Batch {
     /// The groups that are trained on.
     pub groups: Vec<Group>,
@@ -65,6 +65,21 @@ pub struct Batch {
     pub asked: usize,
     /// Rounds of asking.
     pub rounds: usize,
+    /// Of those asked, how many every answer of the group was right to.
+    pub right: usize,
+    /// Of those asked, how many no answer of the group was right to.
+    pub wrong: usize,
+}
+
+impl Batch {
+    /// Counts a round of asking.
+    fn count(&mut self, groups: &[Group]) {
+        let all = |group: &&Group| group.right() == group.rollouts.len();
+        self.asked += groups.len();
+        self.rounds += 1;
+        self.right += groups.iter().filter(all).count();
+        self.wrong += groups.iter().filter(|group| group.right() == 0).count();
+    }
 }
 
 impl Rollout {
@@ -97,10 +112,14 @@ impl Rollout {
 }
 
 impl Group {
+    /// How many of its answers are right.
+    pub fn right(&self) -> usize {
+        self.rollouts.iter().filter(|r| r.grade.outcome == Outcome::Right).count()
+    }
+
     /// Whether some of its answers are right and some are not.
     pub fn is_mixed(&self) -> bool {
-        let right = self.rollouts.iter().filter(|r| r.grade.outcome == Outcome::Right).count();
-        right > 0 && right < self.rollouts.len()
+        (1..self.rollouts.len()).contains(&self.right())
     }
 
     /// What its answers came to, for the advantage.
@@ -185,14 +204,16 @@ impl Roller<'_> {
     /// Broken data, or those of the model.
     pub fn groups(&self, step: u64) -> Result<Batch> {
         let (n, rounds) = (self.recipe.prompts, self.recipe.rounds as u64);
+        let mut batch = Batch::default();
         if rounds == 1 {
-            return Ok(Batch { groups: self.round(step)?, asked: n, rounds: 1 });
+            let groups = self.round(step)?;
+            batch.count(&groups);
+            return Ok(Batch { groups, ..batch });
         }
-        let mut batch = Batch { groups: vec![], asked: 0, rounds: 0 };
         let mut first = None;
         while batch.groups.len() < n && (batch.rounds as u64) < rounds {
             let groups = self.round(step * rounds + batch.rounds as u64)?;
-            (batch.asked, batch.rounds) = (batch.asked + groups.len(), batch.rounds + 1);
+            batch.count(&groups);
             first.get_or_insert_with(|| groups.clone());
             batch.groups.extend(groups.into_iter().filter(Group::is_mixed));
         }
@@ -208,7 +229,7 @@ impl Roller<'_> {
         let (n, questions) = (self.recipe.prompts, self.recipe.questions);
         let indices = if questions > 1 {
             let images = (n.div_ceil(questions), questions);
-            self.source.about_images(self.images, images, Purpose::Order, step)?.concat()
+            self.source.about_images(self.images, images, |_| true, Purpose::Order, step)?.concat()
         } else {
             self.source.shuffled(step * n as u64..(step + 1) * n as u64)
         };

@@ -47,6 +47,8 @@ impl Trainer {
         let StepResult { mut metrics, lost } = self.learn_of(&batch.groups, step)?;
         metrics.put("groups/asked", batch.asked as f64);
         metrics.put("groups/rounds", batch.rounds as f64);
+        metrics.put("groups/right", batch.right as f64 / batch.asked as f64);
+        metrics.put("groups/wrong", batch.wrong as f64 / batch.asked as f64);
         metrics.put("time/rollout_s", rollout_s);
         metrics.extend(self.engine.report());
         metrics.put("time/update_s", clock.elapsed().as_secs_f64());

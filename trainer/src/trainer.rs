@@ -19,7 +19,8 @@ use crate::seeds::{Purpose, seed};
 use crate::step::StepResult;
 use crate::turns::Turns;
 use crate::view::View;
-use crate::{Error, Result, warmup};
+use crate::warmup::{self, Lessons};
+use crate::{Error, Result};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
 use foveate_vision::models::{Parameter, Part};
@@ -43,6 +44,7 @@ pub struct Trainer {
     pub(crate) views: Vec<View>,
     pub(crate) source: Source,
     pub(crate) images: Vec<Range<usize>>,
+    lessons: Lessons,
     pub(crate) turns: Option<Turns>,
     pub(crate) optim: AdamW,
     pub(crate) progress: Progress,
@@ -128,6 +130,7 @@ impl Trainer {
         let evaluations = recipe.eval.iter().map(|e| Evaluation::open(e, &recipe)).collect::<Result<_>>()?;
         let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
         let images = if by_image { source.images() } else { vec![] };
+        let lessons = Lessons::new(&source, &images, &recipe.warmup.share, recipe.seed)?;
         let reference = run.reference();
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let mut trainer = Self {
@@ -150,6 +153,7 @@ impl Trainer {
             objective,
             source,
             images,
+            lessons,
             evaluations,
         };
         if let Some(watch) = &mut trainer.watch {
@@ -334,7 +338,7 @@ impl Trainer {
             _ => Schedule {
                 kind: ScheduleKind::Cosine,
                 peak: w.lr,
-                floor: 0.0,
+                floor: w.floor,
                 warmup: w.steps / 20,
                 total: w.steps,
             },
@@ -345,7 +349,7 @@ impl Trainer {
     fn warmup_step(&mut self) -> Result<StepResult> {
         let step = self.progress.step;
         let (recipe, turns) = (&self.recipe.warmup, self.turns.as_ref());
-        let groups = warmup::groups(&self.policy, &self.source, &self.images, turns, recipe, step)?;
+        let groups = self.lessons.groups(&self.policy, &self.source, turns, recipe, step)?;
         let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
         let objective = warmup::objective()?;
         self.learn(&objective, 1.0, &groups, &credits, 1, step)
@@ -355,7 +359,8 @@ impl Trainer {
 fn open_source(recipe: &Recipe) -> Result<Source> {
     let data = &recipe.data;
     let split = if data.split == Split::Test.name() { Split::Test } else { Split::Train };
-    Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)
+    let source = Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)?;
+    if data.balance { source.balanced() } else { Ok(source) }
 }
 
 fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {

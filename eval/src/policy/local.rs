@@ -79,7 +79,8 @@ impl Local {
         if let Some(model) = &*held {
             return Ok(model.clone());
         }
-        let model = Arc::new(VisionLanguageModel::load(&self.dir)?);
+        // On threads of its own: the caller may hold the only one of the common pool while it waits for answers.
+        let model = Arc::new(self.threads.install(|| VisionLanguageModel::load(&self.dir))?);
         model.set_trainable(&[]);
         Ok(held.insert(model).clone())
     }

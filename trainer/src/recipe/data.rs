@@ -17,6 +17,9 @@ pub struct DataRecipe {
     /// At most this many samples of it, the first ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Drop samples until no answer to a question, by its wording, is more frequent than another: what can be
+    /// guessed without the image is then worth no more than chance.
+    pub balance: bool,
     /// Side in pixels of a drawn image, where the task draws its images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
@@ -24,6 +27,7 @@ pub struct DataRecipe {
 
 impl Default for DataRecipe {
     fn default() -> Self {
-        Self { task: "shapes".into(), path: None, split: "train".into(), limit: None, size: None }
+        let (task, split) = ("shapes".into(), "train".into());
+        Self { task, path: None, split, limit: None, balance: false, size: None }
     }
 }
