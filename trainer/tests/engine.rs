@@ -36,12 +36,12 @@ timeout = 20
 deadline = 20
 
 [[reward]]
-name = "length"
-max = 4
-buffer = 3
-
-[[reward]]
 name = "exact"
+
+# Answers of an untrained model are all wrong: without a term there would be nothing to learn.
+[[term]]
+name = "entropy"
+weight = 0.1
 
 [optim]
 lr = 1e-3
@@ -174,7 +174,7 @@ fn whatever_befalls_the_server_the_weights_are_the_same() {
         let lines = place.good(name, &server, &[]);
         assert!(place.weights(name) == sound, "{name}");
         let pushes: f64 = lines.iter().map(|line| number(line, "sync/pushes")).sum();
-        assert_eq!(pushes > 3.0, name != "statuses" || pushes > 3.0, "{name}: {pushes} pushes");
+        assert!(pushes > 3.0, "{name}: {pushes} pushes");
         assert!(lines.iter().all(|line| number(line, "logp/sampler_gap/max") < 1e-4), "{name}");
     }
 }
