@@ -1,6 +1,7 @@
 //! `foveate train`: a run from a recipe, from the built-in quickstart, or from where it stopped.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use foveate_trainer::Trainer;
@@ -8,7 +9,7 @@ use foveate_trainer::recipe::{self, Recipe};
 
 use crate::failure::{Failure, Outcome};
 use crate::watch::Watch;
-use crate::{interrupt, shown};
+use crate::{hub, interrupt, shown};
 
 const QUICKSTART: &str = include_str!("../examples/recipes/quickstart.toml");
 
@@ -42,7 +43,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome<()> {
     let stop = interrupt::listen("the step is finished and a checkpoint written")?;
     let started = Instant::now();
-    let mut trainer = args.open()?;
+    let mut trainer = args.open(&stop)?;
     let out = trainer.recipe().out.clone();
     eprintln!("{:>10} {}", "run", out.display());
     let mut watch = Watch::new();
@@ -66,7 +67,7 @@ pub fn run(args: &Args) -> Outcome<()> {
 }
 
 impl Args {
-    fn open(&self) -> Outcome<Trainer> {
+    fn open(&self, stop: &AtomicBool) -> Outcome<Trainer> {
         // A word without `=` that comes first is a file.
         let first = self.words.first().filter(|word| !word.contains('=') || Path::new(word).is_file());
         let keys = &self.words[usize::from(first.is_some())..];
@@ -77,9 +78,22 @@ impl Args {
                 "alone or with KEY=VALUE",
                 format!("with {file}"),
             )),
-            (Some(run), None) => Ok(Trainer::resume(run, keys)?),
-            (None, Some(file)) => Ok(Trainer::start(recipe::from_file(Path::new(file), keys)?)?),
-            (None, None) => Ok(Trainer::start(quickstart(keys)?)?),
+            (Some(run), None) => {
+                let mut recipe = Trainer::recorded(run, keys)?;
+                // With a checkpoint the model is the run's own.
+                hub::locate(&mut recipe, !run.join("latest").exists(), Some(stop))?;
+                Ok(Trainer::resume_as(run, recipe)?)
+            }
+            (None, Some(file)) => {
+                let mut recipe = recipe::from_file(Path::new(file), keys)?;
+                hub::locate(&mut recipe, true, Some(stop))?;
+                Ok(Trainer::start(recipe)?)
+            }
+            (None, None) => {
+                let mut recipe = quickstart(keys)?;
+                hub::locate(&mut recipe, true, Some(stop))?;
+                Ok(Trainer::start(recipe)?)
+            }
         }
     }
 }

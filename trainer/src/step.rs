@@ -3,6 +3,7 @@
 use crate::correlation::correlations;
 use crate::log::{Metrics, moments};
 use crate::micro::{self, Micro};
+use crate::observer::Observer;
 use crate::rollout::{Group, Roller};
 use crate::trainer::Trainer;
 use crate::turns::measure;
@@ -24,11 +25,15 @@ pub(crate) struct StepResult {
 }
 
 impl Trainer {
-    pub(crate) fn train_step(&mut self, stop: &AtomicBool) -> Result<StepResult> {
+    pub(crate) fn train_step(
+        &mut self,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<StepResult> {
         let step = self.progress.step - self.recipe.warmup.steps;
         self.engine.follow(&self.policy, self.progress.step, stop)?;
         let clock = Instant::now();
-        let batch = Roller {
+        let mut batch = Roller {
             policy: &self.policy,
             engine: self.engine.as_ref(),
             source: &self.source,
@@ -43,6 +48,7 @@ impl Trainer {
         .groups(step)?;
         self.progress.samples += batch.asked as u64;
         let rollout_s = clock.elapsed().as_secs_f64();
+        observer.sampled(self.progress.step + 1, &mut batch.groups);
         let clock = Instant::now();
         let StepResult { mut metrics, lost } = self.learn_of(&batch.groups, step)?;
         metrics.put("groups/asked", batch.asked as f64);

@@ -78,7 +78,7 @@ impl Trainer {
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
         let tiny = recipe.model.tiny();
-        let given = if tiny.is_none() { Some(LocalPolicy::load(&recipe.model.path)?) } else { None };
+        let given = if tiny.is_none() { Some(LocalPolicy::load(recipe.model.dir())?) } else { None };
         let engine = Reached::by(&recipe)?;
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
@@ -94,8 +94,23 @@ impl Trainer {
     /// # Errors
     /// A directory without a run or a whole checkpoint.
     pub fn resume(dir: &Path, overrides: &[String]) -> Result<Self> {
+        Self::resume_as(dir, Self::recorded(dir, overrides)?)
+    }
+
+    /// The recipe of the run in `dir`, with `overrides` on top.
+    ///
+    /// # Errors
+    /// A directory without a run, or an override at fault.
+    pub fn recorded(dir: &Path, overrides: &[String]) -> Result<Recipe> {
+        recipe::from_file(&RunDir::open(dir)?.recipe(), overrides)
+    }
+
+    /// [`Trainer::resume`] with its recipe at hand.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`].
+    pub fn resume_as(dir: &Path, mut recipe: Recipe) -> Result<Self> {
         let run = RunDir::open(dir)?;
-        let mut recipe = recipe::from_file(&run.recipe(), overrides)?;
         recipe.out = dir.to_path_buf();
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
@@ -201,7 +216,7 @@ impl Trainer {
             }
             let (clock, stage) = (Instant::now(), self.stage());
             let result = match stage {
-                Stage::Train => self.train_step(stop),
+                Stage::Train => self.train_step(stop, observer),
                 _ => self.warmup_step(),
             };
             let StepResult { mut metrics, lost } = match result {
@@ -359,7 +374,7 @@ impl Trainer {
 fn open_source(recipe: &Recipe) -> Result<Source> {
     let data = &recipe.data;
     let split = if data.split == Split::Test.name() { Split::Test } else { Split::Train };
-    let source = Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)?;
+    let source = Source::open(&data.task, data.files(), split, data.size, data.limit, recipe.seed)?;
     if data.balance { source.balanced() } else { Ok(source) }
 }
 
@@ -382,7 +397,7 @@ fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
 
 /// The model as it is before the first step: read, or made once from the run's seed.
 fn first_policy(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
-    let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(&recipe.model.path) };
+    let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(recipe.model.dir()) };
     let dir = run.start();
     if !dir.is_dir() {
         let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..spec };
