@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use foveate_eval::policy::{BaselineKind, EndpointOptions, Pictures, Retry};
+use foveate_eval::policy::{BaselineKind, EndpointOptions, Pictures};
+use foveate_eval::server::Retry;
 use foveate_vision::config::Config;
 use foveate_vision::grounding::{Frame, Protocol};
 use foveate_vision::images::ImageProcessor;

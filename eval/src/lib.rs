@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod policy;
 pub mod record;
 pub mod report;
+pub mod server;
 pub mod settings;
 pub mod stats;
 pub mod store;

@@ -9,7 +9,6 @@ mod fingerprint;
 mod local;
 mod prompt;
 mod recorded;
-mod retry;
 mod text_only;
 mod turns;
 
@@ -20,7 +19,6 @@ pub use local::Local;
 pub use prompt::messages;
 pub(crate) use recorded::UNRECORDED;
 pub use recorded::{Recorded, Said};
-pub use retry::Retry;
 pub use text_only::TextOnly;
 pub use turns::{Original, Turns};
 
