@@ -1,6 +1,6 @@
 //! What a recipe cannot mean, found before any file is opened.
 
-use super::Recipe;
+use super::{EngineName, Recipe};
 use crate::reward::REWARDS;
 use crate::view::{PICKED, resolve};
 use foveate_objectives::{Branch, Objective, Signal};
@@ -12,9 +12,11 @@ type Fault = (String, String);
 impl Recipe {
     /// Checks ranges and names. No I/O.
     pub(super) fn check(&self) -> Result<(), Fault> {
+        self.check_model()?;
         self.check_numbers()?;
         self.check_names()?;
         self.check_turns()?;
+        self.check_server()?;
         let objective = Objective::new(&self.objective, &self.term);
         objective.map_err(|e| ("objective".to_string(), format!("cannot be built: {e}")))?;
         for (i, spec) in self.reward.iter().enumerate() {
@@ -58,11 +60,6 @@ impl Recipe {
         let finite = r.temperature > 0.0 && r.temperature.is_finite();
         holds("rollout.temperature", finite, "over 0", r.temperature)?;
         holds("rollout.top_p", r.top_p > 0.0 && r.top_p <= 1.0, "over 0 and at most 1", r.top_p)?;
-        if let Some(patch) = self.model.patch_size {
-            holds("model.patch_size", (4..=56).contains(&patch), "between 4 and 56", patch)?;
-            let made = self.model.tiny().is_some();
-            holds("model.patch_size", made, "absent, as `model.path` is a directory", patch)?;
-        }
         positive("optim.lr", o.lr)?;
         positive("optim.vision_lr", o.vision_lr)?;
         let betas = o.betas.iter().all(|beta| (0.0..1.0).contains(beta));
@@ -81,6 +78,31 @@ impl Recipe {
         least("train.keep", self.train.keep, 1)
     }
 
+    fn check_model(&self) -> Result<(), Fault> {
+        let model = &self.model;
+        if let Some(patch) = model.patch_size {
+            holds("model.patch_size", (4..=56).contains(&patch), "between 4 and 56", patch)?;
+            holds(
+                "model.patch_size",
+                model.tiny().is_some(),
+                "absent, as `model.path` is a directory",
+                patch,
+            )?;
+        }
+        if let Some(parts) = &model.train {
+            holds("model.train", !parts.is_empty(), "at least one part", "empty")?;
+            holds("model.train", !model.adapts(), "absent, as an adapter is trained instead", "there")?;
+        }
+        let both = model.lora.is_some() && model.adapter.is_some();
+        holds("model.adapter", !both, "absent beside [model.lora]", "there")?;
+        match model.lora.as_ref().map(|lora| lora.check("recipe")) {
+            Some(Err(foveate_vision::Error::Input { field, expected, found, .. })) => {
+                holds(&format!("model.lora.{field}"), false, &expected, found)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_turns(&self) -> Result<(), Fault> {
         let Some(turns) = &self.rollout.turns else { return Ok(()) };
         least("rollout.turns.max", turns.max, 2)?;
@@ -95,11 +117,25 @@ impl Recipe {
         holds("view", self.view.is_empty(), "absent where there is [rollout.turns]", self.view.len())
     }
 
+    fn check_server(&self) -> Result<(), Fault> {
+        let remote = self.rollout.engine == EngineName::Server;
+        let Some(server) = &self.rollout.server else {
+            return holds("rollout.engine", !remote, "`local` where there is no [rollout.server]", "server");
+        };
+        let http = server.url.starts_with("http://") || server.url.starts_with("https://");
+        holds("rollout.server.url", http, "http://HOST:PORT or https://…", &server.url)?;
+        least("rollout.server.concurrency", server.concurrency, 1)?;
+        positive("rollout.server.timeout", server.timeout)?;
+        positive("rollout.server.deadline", server.deadline)?;
+        positive("rollout.server.tolerance", server.tolerance)?;
+        // A server cuts what was said into tokens again when it reads it in the next turn.
+        let single = !remote || self.rollout.turns.is_none();
+        holds("rollout.turns", single, "absent where `rollout.engine` is `server`", "there")
+    }
+
     fn check_names(&self) -> Result<(), Fault> {
-        holds("rollout.engine", self.rollout.engine == "local", "`local`", &self.rollout.engine)?;
         let split = &self.data.split;
         holds("data.split", ["train", "test"].contains(&split.as_str()), "`train` or `test`", split)?;
-        holds("model.train", !self.model.train.is_empty(), "at least one part", "empty")?;
         holds("reward", !self.reward.is_empty(), "at least one reward", "empty")?;
         let tasks = self.eval.iter().map(|e| &e.task).enumerate();
         let tasks = tasks.map(|(i, task)| (format!("eval.{i}.task"), task));
