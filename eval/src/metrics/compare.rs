@@ -42,7 +42,11 @@ pub struct Difference {
 }
 
 /// Compares `second` with `first`, which stand at `places`; `None` where they share no question.
-pub fn compare(places: [usize; 2], [first, second]: [&Run; 2], bootstrap: &Bootstrap) -> Option<Comparison> {
+pub fn compare(
+    places: [usize; 2],
+    [first, second]: [&Run; 2],
+    bootstrap: &Bootstrap,
+) -> Option<Comparison> {
     if (&first.first.task, first.first.version) != (&second.first.task, second.first.version) {
         return None;
     }
