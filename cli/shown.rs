@@ -9,13 +9,15 @@ use std::sync::atomic::AtomicBool;
 
 use foveate_augment::Scale;
 use foveate_datasets::Split;
-use foveate_eval::policy::{Local, Policy, TextOnly};
+use foveate_eval::policy::{Local, Policy, TextOnly, Turns};
 use foveate_eval::report::{Options, Report};
 use foveate_eval::settings::{Invocation, Settings, TaskSettings, write_json};
 use foveate_eval::stats::Bootstrap;
 use foveate_eval::sweep::{Cell, Plan, images, run as sweep};
 use foveate_eval::{Records, Store, Summary};
 use foveate_trainer::recipe::{EvalRecipe, Recipe};
+use foveate_trainer::turns::Turns as Conversation;
+use foveate_vision::config::Config;
 
 use crate::failure::Outcome;
 use crate::progress::Progress;
@@ -38,10 +40,28 @@ type Measured<'a> = (&'a Path, Option<&'a Path>);
 fn measure(recipe: &Recipe, measured: Measured, out: &Path, stop: &AtomicBool) -> Outcome<()> {
     let model = Local::open(measured.0, recipe.rollout.max_tokens, 0.0)?;
     let model = measured.1.into_iter().try_fold(model, |model, adapter| model.with_adapter(adapter))?;
-    let blind = TextOnly::new(model.clone());
+    match &recipe.rollout.turns {
+        None => twice(recipe, measured, model, out, stop),
+        Some(turns) => {
+            let family = Config::from_dir(measured.0)?.family;
+            let rules = Conversation::rules(turns, family, &model.processor().images)?;
+            twice(recipe, measured, Turns::new(model, rules), out, stop)
+        }
+    }
+}
+
+/// As it is, and with closed eyes.
+fn twice<P: Policy + Clone>(
+    recipe: &Recipe,
+    measured: Measured,
+    policy: P,
+    out: &Path,
+    stop: &AtomicBool,
+) -> Outcome<()> {
+    let blind = TextOnly::new(policy.clone());
     let mut store = Store::open(out)?;
     for eval in &recipe.eval {
-        ask(recipe, eval, measured, &model, &mut store, out, stop)?;
+        ask(recipe, eval, measured, &policy, &mut store, out, stop)?;
         ask(recipe, eval, measured, &blind, &mut store, out, stop)?;
     }
     let records: Records = store.finish()?;
@@ -97,6 +117,12 @@ fn command(
     words.push(format!("--model {}", model.display()));
     words.extend(adapter.map(|adapter| format!("--adapter {}", adapter.display())));
     words.extend(blind.then(|| "--text-only".into()));
+    if let Some(turns) = &recipe.rollout.turns {
+        words.push(format!("--turns {} --max-turns {}", turns.script, turns.max));
+        words.extend((!turns.forced).then(|| "--may-answer".into()));
+        words.extend(turns.min_side.map(|side| format!("--min-side {side}")));
+        words.extend(turns.frame.map(|frame| format!("--frame {}", frame.name())));
+    }
     if !eval.corruptions.is_empty() {
         words.push(format!("--corruptions {}", eval.corruptions.join(",")));
         let levels: Vec<String> = eval.severities.iter().map(ToString::to_string).collect();

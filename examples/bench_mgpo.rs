@@ -7,11 +7,13 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use foveate_datasets::{Grade, ImageRef, Outcome, Sample, Split, Task, grade};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
 use foveate_trainer::ask::Asker;
 use foveate_trainer::data::Source;
+use foveate_trainer::engine::Local;
 use foveate_trainer::log::Metrics;
 use foveate_trainer::micro;
 use foveate_trainer::optim::{AdamW, AdamWConfig, Schedule, ScheduleKind, Slot};
@@ -187,7 +189,8 @@ impl Run {
         let test = source(Split::Test)?;
         let sampling = Sampling { temperature, ..self.policy.greedy(64) };
         let (policy, turns) = (&self.policy, Some(&self.turns));
-        let asker = Asker { policy, source: &test, turns, sampling: &sampling };
+        let (engine, source, sampling, stop) = (&Local, &test, &sampling, &AtomicBool::new(false));
+        let asker = Asker { policy, engine, source, turns, sampling, stop };
         let (mut metrics, mut right, mut all) = (Metrics::default(), 0, vec![]);
         for batch in (0..test.len()).collect::<Vec<_>>().chunks(100) {
             let seeds: Vec<u64> = batch.iter().map(|&k| 77 + k as u64).collect();
@@ -263,6 +266,7 @@ fn reinforced(log: &mut std::fs::File, warm: &Path, train: Trained, seed: u64, s
         let (policy, source, rewards, turns) = (&run.policy, &data, &rewards, Some(&run.turns));
         let roller = Roller {
             policy,
+            engine: &Local,
             source,
             images: &[],
             turns,
@@ -270,6 +274,7 @@ fn reinforced(log: &mut std::fs::File, warm: &Path, train: Trained, seed: u64, s
             views: &[],
             recipe: &recipe,
             run_seed: seed,
+            stop: &AtomicBool::new(false),
         };
         let groups = roller.groups(step)?.groups;
         let credits = objective.advantages(&groups.iter().map(Group::outcomes).collect::<Vec<_>>());

@@ -2,7 +2,7 @@
 //!
 //! A record remembers one answer; every number and every report is made of records alone.
 
-mod elsewhere;
+pub mod elsewhere;
 mod error;
 pub mod extract;
 mod grade;
@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod policy;
 pub mod record;
 pub mod report;
+pub mod server;
 pub mod settings;
 pub mod stats;
 pub mod store;

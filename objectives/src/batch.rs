@@ -15,6 +15,8 @@ use std::ops::Range;
 pub enum Signal {
     /// Log-probabilities under the frozen reference model.
     Reference,
+    /// What the sampler said of each token; NaN for one that it did not sample.
+    Sampled,
     /// Entropy of the whole next-token distribution under the current weights, with gradient.
     Entropy,
     /// Log-probabilities of the same tokens given the view of this name (a corrupted image).
@@ -46,7 +48,7 @@ impl Signal {
     /// The view it is about, if any.
     pub fn view(&self) -> Option<&str> {
         match self {
-            Self::Reference | Self::Entropy | Self::ReferenceDivergence => None,
+            Self::Reference | Self::Sampled | Self::Entropy | Self::ReferenceDivergence => None,
             Self::View(name)
             | Self::OldView(name)
             | Self::ViewEntropy(name)
@@ -59,6 +61,7 @@ impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reference => f.write_str("reference"),
+            Self::Sampled => f.write_str("sampled"),
             Self::Entropy => f.write_str("entropy"),
             Self::View(name) => write!(f, "view({name})"),
             Self::OldView(name) => write!(f, "old_view({name})"),

@@ -1,7 +1,7 @@
 //! What the metrics say of an update, as sums that add over micro-batches.
 
 use crate::surrogate::Clipped;
-use crate::{Batch, Result, Surrogate};
+use crate::{Batch, Correction, Result, Sequences, Surrogate};
 use candle_core::{DType, Tensor};
 
 /// Sums over counted tokens; divide by `tokens`.
@@ -21,6 +21,10 @@ pub struct Diagnostics {
     pub clipped_high: f64,
     /// Tokens stopped by the dual clip or the cap.
     pub clipped_dual: f64,
+    /// Of the weights that put the sampler right; 0 where nothing is put right.
+    pub weight: f64,
+    /// Tokens whose weight is not the importance ratio but its bound, or nothing.
+    pub bounded: f64,
 }
 
 impl Diagnostics {
@@ -45,6 +49,21 @@ impl Diagnostics {
         Ok(sums)
     }
 
+    /// With the weights that `correction` makes of the sampler's ratios.
+    pub(crate) fn corrected(
+        mut self,
+        correction: &dyn Correction,
+        ratio_n: &[f64],
+        sequences: &Sequences,
+    ) -> Self {
+        for (&ratio, _) in ratio_n.iter().zip(sequences.counted()).filter(|(_, counted)| **counted) {
+            let weight = correction.bound(ratio);
+            self.weight += weight;
+            self.bounded += f64::from(u8::from(weight != ratio));
+        }
+        self
+    }
+
     /// The sums of `self` and `other` together.
     pub fn plus(&self, other: &Self) -> Self {
         Self {
@@ -55,6 +74,8 @@ impl Diagnostics {
             clipped_low: self.clipped_low + other.clipped_low,
             clipped_high: self.clipped_high + other.clipped_high,
             clipped_dual: self.clipped_dual + other.clipped_dual,
+            weight: self.weight + other.weight,
+            bounded: self.bounded + other.bounded,
         }
     }
 }

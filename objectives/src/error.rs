@@ -11,7 +11,7 @@ pub enum Error {
     /// A recipe names a row that its table does not have.
     #[error("no {axis} `{name}` (known: {known})")]
     Unknown {
-        /// Which table: advantage, ratio, surrogate, reduction or term.
+        /// Which table: advantage, ratio, surrogate, correction, reduction or term.
         axis: &'static str,
         /// What the recipe said.
         name: String,
@@ -28,10 +28,10 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// The batch was made without a signal that a term reads.
-    #[error("term `{term}` reads the signal {signal}, which this batch does not carry")]
+    /// The batch was made without a signal that a term, a surrogate or a correction reads.
+    #[error("`{term}` reads the signal {signal}, which this batch does not carry")]
     Missing {
-        /// The term.
+        /// What reads it.
         term: &'static str,
         /// The absent signal.
         signal: Signal,

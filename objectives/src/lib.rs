@@ -1,12 +1,12 @@
 //! Reinforcement-learning objectives: tensors in, scalar out.
 //!
 //! ```text
-//! loss = reduce( surrogate(ratio, advantage) ) + Σᵢ weightᵢ · reduceᵢ(termᵢ)
+//! loss = reduce( correction · surrogate(ratio, advantage) ) + Σᵢ weightᵢ · reduceᵢ(termᵢ)
 //! ```
 //!
 //! A term may stand in the reward instead: then it is taken off before advantages are made.
-//! Advantage, ratio, surrogate, reduction and terms are separate values, each a row of one table:
-//! [`advantage::ADVANTAGES`], [`ratio::RATIOS`], [`surrogate::SURROGATES`],
+//! Advantage, ratio, surrogate, correction, reduction and terms are separate values, each a row of one table:
+//! [`advantage::ADVANTAGES`], [`ratio::RATIOS`], [`surrogate::SURROGATES`], [`correction::CORRECTIONS`],
 //! [`reduction::REDUCTIONS`], [`terms::TERMS`], [`group_weight::GROUP_WEIGHTS`]. A published method is a choice of rows, not code.
 //! To add a row: one file, its `mod` line and one line in the table; the laws in `tests/laws/`
 //! loop over the tables.
@@ -16,6 +16,7 @@
 
 pub mod advantage;
 mod batch;
+pub mod correction;
 mod diagnostics;
 mod error;
 pub mod group_weight;
@@ -32,6 +33,7 @@ mod totals;
 
 pub use advantage::{Advantage, Outcome};
 pub use batch::{Batch, Branch, Sequences, Signal};
+pub use correction::Correction;
 pub use diagnostics::Diagnostics;
 pub use error::{Error, Result};
 pub use group_weight::GroupWeight;

@@ -1,6 +1,7 @@
 //! The sum of it all: one policy loss and any number of terms, each reduced by its own rule.
 
 use crate::advantage::ADVANTAGES;
+use crate::correction::{self, CORRECTIONS};
 use crate::group_weight::GROUP_WEIGHTS;
 use crate::ratio::RATIOS;
 use crate::reduction::{REDUCTIONS, reduce};
@@ -8,8 +9,8 @@ use crate::spread::Spread;
 use crate::surrogate::{Move, SURROGATES};
 use crate::terms::TERMS;
 use crate::{
-    Advantage, Anneal, Batch, Diagnostics, GroupWeight, ObjectiveSpec, Outcome, Place, Ratio, Reduction,
-    Result, Scope, Signal, Surrogate, Term, TermSpec, Totals,
+    Advantage, Anneal, Batch, Correction, Diagnostics, GroupWeight, ObjectiveSpec, Outcome, Place, Ratio,
+    Reduction, Result, Scope, Signal, Surrogate, Term, TermSpec, Totals,
 };
 use candle_core::{DType, Tensor};
 use serde_json::{Number, Value};
@@ -33,6 +34,7 @@ pub struct Objective {
     group_weight: Option<Box<dyn GroupWeight>>,
     ratio: Box<dyn Ratio>,
     surrogate: Box<dyn Surrogate>,
+    correction: Option<Box<dyn Correction>>,
     reduction: Box<dyn Reduction>,
     summands: Vec<Summand>,
 }
@@ -71,12 +73,13 @@ impl Objective {
             let label = if before == 0 { name.clone() } else { format!("{name}-{}", before + 1) };
             Ok(Summand { term, label, weight: t.weight, anneal: t.anneal, place: t.place, reduction })
         };
-        let group_weight = spec.group_weight.as_ref();
+        let (group_weight, correction) = (spec.group_weight.as_ref(), spec.correction.as_ref());
         Ok(Self {
             advantage: spec.advantage.build("advantage", ADVANTAGES)?,
             group_weight: group_weight.map(|w| w.build("group_weight", GROUP_WEIGHTS)).transpose()?,
             ratio: spec.ratio.build("ratio", RATIOS)?,
             surrogate: surrogate.build("surrogate", SURROGATES)?,
+            correction: correction.map(|c| c.build("correction", CORRECTIONS)).transpose()?,
             reduction: spec.reduction.build("reduction", REDUCTIONS)?,
             summands: terms.iter().enumerate().map(summand).collect::<Result<_>>()?,
         })
@@ -87,6 +90,7 @@ impl Objective {
     pub fn needs(&self) -> Vec<Signal> {
         let mut needs = signals(self.active(Place::Loss), |term| term.needs());
         needs.extend(self.surrogate.needs());
+        needs.extend(self.correction.iter().map(|_| Signal::Sampled));
         needs.sort();
         needs.dedup();
         needs
@@ -168,6 +172,13 @@ impl Objective {
         let step =
             Move { log_ratio_n: &log_ratio_n, logp_n: &batch.logp_n, advantage_n: &batch.advantage_n, batch };
         let policy_n = self.surrogate.per_token(step)?;
+        let policy_n = match self.sampler_ratios(batch)? {
+            Some((correction, ratio_n)) => {
+                let weight_n: Vec<f64> = ratio_n.into_iter().map(|ratio| correction.bound(ratio)).collect();
+                (policy_n * Tensor::new(weight_n, batch.device())?.to_dtype(batch.dtype())?)?
+            }
+            None => policy_n,
+        };
         let mut total = reduce(self.reduction.as_ref(), &policy_n, batch, Scope::All, totals)?;
         let mut loss = Loss {
             parts: vec![("policy".into(), scalar(&total)?)],
@@ -196,7 +207,20 @@ impl Objective {
     /// Those of the tensor library.
     pub fn diagnostics(&self, batch: &Batch) -> Result<Diagnostics> {
         let log_ratio_n = self.log_ratio(batch)?.detach();
-        Diagnostics::of(batch, &log_ratio_n, self.surrogate.as_ref())
+        let sums = Diagnostics::of(batch, &log_ratio_n, self.surrogate.as_ref())?;
+        Ok(match self.sampler_ratios(batch)? {
+            Some((correction, ratio_n)) => sums.corrected(correction, &ratio_n, &batch.sequences),
+            None => sums,
+        })
+    }
+
+    /// The recipe's correction, if any, and the ratio that it bounds for each token, `[N]`.
+    fn sampler_ratios(&self, batch: &Batch) -> Result<Option<(&dyn Correction, Vec<f64>)>> {
+        let Some(correction) = self.correction.as_deref() else { return Ok(None) };
+        let old_n = batch.old_n.as_ref().unwrap_or(&batch.logp_n).detach().to_dtype(DType::F64)?;
+        let sampled_n = batch.signal(correction.name(), Signal::Sampled)?.detach().to_dtype(DType::F64)?;
+        let gap_n = correction::gaps(&old_n.to_vec1()?, &sampled_n.to_vec1()?, &batch.sequences)?;
+        Ok(Some((correction, correction.ratios(&gap_n, &batch.sequences))))
     }
 
     fn active(&self, place: Place) -> impl Iterator<Item = &Summand> {

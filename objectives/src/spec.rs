@@ -17,6 +17,9 @@ pub struct ObjectiveSpec {
     pub ratio: Named,
     /// A row of [`SURROGATES`].
     pub surrogate: Named,
+    /// A row of [`CORRECTIONS`], if the gap between sampler and trainer is to be put right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correction: Option<Named>,
     /// A row of [`REDUCTIONS`]; the default of every term too.
     pub reduction: Named,
     /// The ratio is bounded below by `1 - clip_low`.
@@ -37,6 +40,7 @@ impl Default for ObjectiveSpec {
             group_weight: None,
             ratio: Named::new("token"),
             surrogate: Named::new("ppo-clip"),
+            correction: None,
             reduction: Named::new("token-mean"),
             clip_low: None,
             clip_high: None,

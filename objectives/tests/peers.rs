@@ -79,6 +79,9 @@ impl Golden {
             sequences: self.sequences(),
             signals: BTreeMap::from([(Signal::Reference, self.flat("shared.ref_logps"))]),
         };
+        let sampled = self.0.contains_key("shared.sampled_logps").then(|| self.flat("shared.sampled_logps"));
+        let signals = sampled.map(|sampled_n| (Signal::Sampled, sampled_n)).into_iter().chain(batch.signals);
+        let batch = Batch { signals: signals.collect(), ..batch };
         let loss = objective.loss(&batch, &Totals::of(&batch.sequences)).unwrap();
         let found = loss.total.to_scalar::<f64>().unwrap();
         let expected = self.values(&format!("{case}.loss"))[0];
@@ -160,6 +163,27 @@ fn trl_cases() {
         let theirs = golden.values(&format!("{case}.advantages"));
         close(case, &advantage_s, &theirs, 1e-7);
         golden.check(case, &objective, &theirs, case == "grpo_on_policy", TRL);
+    }
+}
+
+/// TRL's importance sampling correction, on a batch in which some tokens were not sampled.
+#[test]
+fn trl_sampler_cases() {
+    let golden = Golden::load("sampler_cases.safetensors");
+    let modes = ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"];
+    assert_eq!(golden.0.keys().filter(|k| k.ends_with(".loss")).count(), 2 * modes.len());
+    let advantage_s = golden.values("shared.advantages");
+    for mode in modes {
+        let row = Named::new(&mode.replace('_', "-"));
+        let corrected = |reduction: &str, correction| ObjectiveSpec {
+            correction: Some(correction),
+            ..spec(Named::new("group-z"), Named::new("ppo-clip"), Named::new(reduction), 0.2, 0.2)
+        };
+        let wide = corrected("seq-mean-token-mean", row.clone());
+        golden.check(mode, &Objective::new(&wide, &[]).unwrap(), &advantage_s, false, TRL);
+        let tight = corrected("token-mean", row.with("low", 0.7).with("high", 1.2));
+        let objective = Objective::new(&tight, &kl(0.04)).unwrap();
+        golden.check(&format!("{mode}_tight"), &objective, &advantage_s, false, TRL);
     }
 }
 

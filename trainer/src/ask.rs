@@ -1,14 +1,16 @@
 //! Questions put to the policy, in one turn or several: what rollouts and evaluations have in common.
 
 use crate::Result;
-use crate::data::{self, Source};
+use crate::data::{self, Question, Source};
+use crate::engine::{Call, Engine};
 use crate::policy::LocalPolicy;
 use crate::turns::{Episode, Turns};
 use foveate_datasets::Sample;
-use foveate_vision::generate::{Request, Sampling, generate};
+use foveate_vision::generate::Sampling;
 use foveate_vision::processor::Prompt;
 use image::RgbImage;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// A question, as the model read it first, and what was said to it.
 pub type Answered = (Sample, Arc<Prompt>, Vec<Episode>);
@@ -16,14 +18,18 @@ pub type Answered = (Sample, Arc<Prompt>, Vec<Episode>);
 /// Who is asked what, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
-    /// Who answers.
+    /// The model as it is trained.
     pub policy: &'a LocalPolicy,
+    /// Who samples its answers; one of several turns is always sampled here.
+    pub engine: &'a dyn Engine,
     /// The questions.
     pub source: &'a Source,
     /// The rules of answers of several turns.
     pub turns: Option<&'a Turns>,
     /// How tokens are drawn.
     pub sampling: &'a Sampling,
+    /// Set where nobody waits for the answers any more.
+    pub stop: &'a AtomicBool,
 }
 
 impl Asker<'_> {
@@ -44,15 +50,11 @@ impl Asker<'_> {
             let answered = opened.into_iter().zip(all);
             return Ok(answered.map(|(opened, all)| (opened.sample, opened.prompt, all)).collect());
         }
-        let asked = data::prompts(&self.policy.processor, self.source, indices, change)?;
-        let request = |((_, prompt), &seed): (&(Sample, Arc<Prompt>), &u64)| {
-            let prompt = prompt.clone();
-            Request { prompt, n, seed }
-        };
-        let requests: Vec<_> = asked.iter().zip(seeds).map(request).collect();
-        let answers = generate(&self.policy.model, &requests, self.sampling)?;
+        let asked = data::questions(&self.policy.processor, self.source, indices, change)?;
+        let call = Call { n, seeds, sampling: self.sampling, stop: self.stop };
+        let answers = self.engine.generate(self.policy, &asked, call)?;
         let single = |said| Episode::single(said, |ids| self.policy.text(ids));
-        let one = |((sample, prompt), all): ((Sample, Arc<Prompt>), Vec<_>)| {
+        let one = |(Question { sample, prompt, .. }, all): (Question, Vec<_>)| {
             Ok((sample, prompt, all.into_iter().map(single).collect::<Result<_>>()?))
         };
         asked.into_iter().zip(answers).map(one).collect()

@@ -9,12 +9,24 @@ use foveate_datasets::{ImageRef, OpenOptions, Sample, Split, Task, image_runs, o
 use foveate_eval::policy::messages;
 use foveate_vision::images::Patches;
 use foveate_vision::processor::{Processor, Prompt};
+use foveate_vision::text::Message;
 use image::RgbImage;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+
+/// A question, ready to be asked.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The question.
+    pub sample: Sample,
+    /// As a model of this process reads it.
+    pub prompt: Arc<Prompt>,
+    /// As it is put to a server.
+    pub messages: Vec<Message>,
+}
 
 /// A split of a task.
 #[derive(Debug)]
@@ -190,47 +202,44 @@ pub(crate) fn shuffled(run_seed: u64, purpose: Purpose, n: usize, positions: Ran
     positions.map(at).collect()
 }
 
-/// The prompt of one sample about images at hand: several questions about one image share its patches,
+/// One sample's question about images at hand: several questions about one image share its patches,
 /// and so one pass through the vision tower.
 ///
 /// # Errors
 /// A question whose marks do not fit its images.
-fn prompt_about(
+fn question_about(
     processor: &Processor,
     task: &dyn Task,
-    sample: &Sample,
+    sample: Sample,
     patches: &[Arc<Patches>],
-) -> Result<Prompt> {
-    let (messages, order) = messages(&task.prompt(sample), patches.len())?;
+) -> Result<Question> {
+    let (messages, order) = messages(&task.prompt(&sample), patches.len())?;
     let patches: Vec<Arc<Patches>> = order.into_iter().map(|at| patches[at].clone()).collect();
-    Ok(processor.prompt(&messages, &patches)?)
+    let prompt = Arc::new(processor.prompt(&messages, &patches)?);
+    Ok(Question { sample, prompt, messages })
 }
 
-/// The samples at `indices` with their prompts, in parallel.
+/// The questions of the samples at `indices`, in parallel.
 ///
 /// # Errors
 /// An image that cannot be decoded, or a question whose marks do not fit its images; of the first index
 /// at fault.
-pub fn prompts(
+pub fn questions(
     processor: &Processor,
     source: &Source,
     indices: &[usize],
     change: impl Fn(&RgbImage, usize) -> RgbImage + Sync,
-) -> Result<Vec<(Sample, Arc<Prompt>)>> {
+) -> Result<Vec<Question>> {
     // Neighbours about one image share its patches, and so its pass through the vision tower.
     let about = source.about(indices);
-    let ask = |indices: &&[usize]| -> Result<Vec<(Sample, Arc<Prompt>)>> {
+    let ask = |indices: &&[usize]| -> Result<Vec<Question>> {
         let samples = indices.iter().map(|&index| source.sample(index)).collect::<Result<Vec<_>>>()?;
         let cut = |image: &ImageRef| {
             let picture = change(image.decode()?.as_ref(), indices[0]);
             Ok(Arc::new(processor.images.patches(&picture)?))
         };
         let patches = samples[0].images.iter().map(cut).collect::<Result<Vec<_>>>()?;
-        let ask = |sample: Sample| {
-            let prompt = prompt_about(processor, source.task(), &sample, &patches)?;
-            Ok((sample, Arc::new(prompt)))
-        };
-        samples.into_iter().map(ask).collect()
+        samples.into_iter().map(|s| question_about(processor, source.task(), s, &patches)).collect()
     };
     let asked: Vec<Result<Vec<_>>> = about.par_iter().map(ask).collect();
     Ok(asked.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())

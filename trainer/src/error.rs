@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The result of everything in this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of the trainer.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,41 @@ pub enum Error {
         /// What was seen.
         signs: String,
     },
+    /// A server that samples is not there, or not what it must be.
+    #[error("server {url}: {message}")]
+    Server {
+        /// Where it is.
+        url: String,
+        /// What happened.
+        message: String,
+    },
+    /// After a push the server does not say what the trainer says.
+    #[error(
+        "server {url}: after the push of {version}, {place} (mean difference {gap:.6} over {tokens} tokens, \
+         rollout.server.tolerance is {tolerance}){held}"
+    )]
+    Stale {
+        /// Where it is.
+        url: String,
+        /// The weights that it was given.
+        version: String,
+        /// The token that differs most, with both log-probabilities.
+        place: String,
+        /// The mean difference in nats.
+        gap: f64,
+        /// Tokens that were compared.
+        tokens: usize,
+        /// The largest mean difference that is allowed.
+        tolerance: f64,
+        /// The earlier weights that it has instead, where that is known.
+        held: String,
+    },
+    /// The run was told to stop while it waited.
+    #[error("stopped while waiting for the server")]
+    Stopped,
+    /// An error of how a server is spoken to.
+    #[error(transparent)]
+    Spoken(#[from] foveate_eval::Error),
     /// An error of the model.
     #[error(transparent)]
     Vision(#[from] foveate_vision::Error),
@@ -113,11 +148,15 @@ impl Error {
             }
             Self::Vision(e) => e.is_input(),
             Self::Objective(e) => e.is_input(),
+            Self::Spoken(e) => e.is_input(),
             Self::NoGradient { .. }
             | Self::Size { .. }
             | Self::NotFinite { .. }
             | Self::Reward { .. }
             | Self::Hacking { .. }
+            | Self::Server { .. }
+            | Self::Stale { .. }
+            | Self::Stopped
             | Self::Tensor(_) => false,
         }
     }

@@ -7,6 +7,7 @@ use crate::Result;
 use crate::ask::Asker;
 use crate::correlation::correlations;
 use crate::data::Source;
+use crate::engine::Local;
 use crate::log::Metrics;
 use crate::observer::Observer;
 use crate::policy::LocalPolicy;
@@ -19,6 +20,10 @@ use foveate_augment::{Corruption, Severity};
 use foveate_datasets::{Grade, Outcome, Sample, Split, grade};
 use image::RgbImage;
 use serde_json::{Value, json};
+use std::sync::atomic::AtomicBool;
+
+/// An evaluation is finished once it is begun.
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Questions that are answered together.
 const BATCH: usize = 64;
@@ -148,7 +153,8 @@ impl Evaluation {
         let mut all = Vec::with_capacity(indices.len());
         for (n, batch) in indices.chunks(BATCH).enumerate() {
             let change = |image: &RgbImage, sample: usize| cell.change(image, self.run_seed, sample);
-            let asker = Asker { policy, source: &self.source, turns, sampling: &sampling };
+            let (source, engine, stop) = (&self.source, &Local, &NEVER);
+            let asker = Asker { policy, engine, source, turns, sampling: &sampling, stop };
             let answers = asker.ask(batch, (1, &vec![0; batch.len()]), change)?;
             for (sample, _, episodes) in answers {
                 for episode in episodes {

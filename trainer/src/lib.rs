@@ -2,7 +2,7 @@
 //!
 //! A recipe ([`recipe`]) says what is wanted. A [`Trainer`] follows it: first a supervised warm-up
 //! ([`warmup`]), then steps of reinforcement learning: questions ([`data`]) are answered ([`rollout`]),
-//! in one turn or several ([`turns`]), answers rewarded ([`reward`]), credits taken from the groups (the objectives' advantages), groups laid
+//! by the model itself or by a server that follows it ([`engine`]), in one turn or several ([`turns`]), answers rewarded ([`reward`]), credits taken from the groups (the objectives' advantages), groups laid
 //! into packs ([`micro`]), and weights changed ([`update`], [`optim`]). What it leaves behind is a run
 //! directory ([`run_dir`], [`log`], [`checkpoint`]). Every random draw is a function of the step
 //! ([`seeds`]), so a run that was killed goes on to the same bytes.
@@ -11,6 +11,7 @@ pub mod ask;
 pub mod checkpoint;
 mod correlation;
 pub mod data;
+pub mod engine;
 mod error;
 pub mod evaluate;
 pub mod hacking;

@@ -68,6 +68,14 @@ impl Micro {
         Ok(Tensor::from_slice(&self.advantage_n, self.advantage_n.len(), device)?)
     }
 
+    /// What the sampler thought of each token, as a tensor.
+    ///
+    /// # Errors
+    /// Those of the tensor library.
+    pub fn sampled(&self, device: &Device) -> Result<Tensor> {
+        Ok(Tensor::from_slice(&self.sampled_n, self.sampled_n.len(), device)?)
+    }
+
     /// All tokens of the answers in `scope` that have a token that counts.
     pub fn keep(&self, scope: Scope) -> Keep {
         let one = |s: usize| {

@@ -2,6 +2,7 @@
 
 use crate::ask::Asker;
 use crate::data::{self, Source};
+use crate::engine::Engine;
 use crate::policy::LocalPolicy;
 use crate::recipe::RolloutRecipe;
 use crate::reward::{self, Answer, Rewards, Scored};
@@ -11,13 +12,14 @@ use crate::view::View;
 use crate::{Error, Result};
 use foveate_datasets::{Grade, Outcome, Sample, grade};
 use foveate_objectives as objectives;
-use foveate_vision::grounding::Region;
+use foveate_vision::grounding::note;
 use foveate_vision::pack::Continuation;
 use foveate_vision::processor::Prompt;
 use image::RgbImage;
 use serde_json::{Value, json};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// One answer.
 #[derive(Debug, Clone)]
@@ -95,13 +97,8 @@ impl Rollout {
     fn turns(&self) -> Vec<Value> {
         let starts = std::iter::once(0).chain(self.heard.iter().map(|heard| heard.after));
         let line = |(start, heard): (usize, &Heard)| {
-            let mut line = json!({"reply": heard.reply, "tokens": heard.after - start});
-            match &heard.region {
-                Ok(Region { said, original, area }) => {
-                    (line["box"], line["crop"], line["area"]) = (json!(said), json!(original), json!(area));
-                }
-                Err(refusal) => line["refused"] = json!(refusal),
-            }
+            let mut line = note(&heard.reply, &heard.region);
+            line["tokens"] = json!(heard.after - start);
             line["heard"] = json!(heard.prompt.input_ids.len());
             line
         };
@@ -168,8 +165,10 @@ fn mean_logp(logp: &[f32]) -> f64 {
 /// What answers the questions of step `step` (from 0) of the stage.
 #[derive(Debug)]
 pub struct Roller<'a> {
-    /// The model that answers.
+    /// The model that is trained.
     pub policy: &'a LocalPolicy,
+    /// Who samples its answers.
+    pub engine: &'a dyn Engine,
     /// The questions.
     pub source: &'a Source,
     /// Its images, where several questions of each are asked.
@@ -184,6 +183,8 @@ pub struct Roller<'a> {
     pub recipe: &'a RolloutRecipe,
     /// The run's seed.
     pub run_seed: u64,
+    /// Set where nobody waits for the answers any more.
+    pub stop: &'a AtomicBool,
 }
 
 impl Roller<'_> {
@@ -232,8 +233,8 @@ impl Roller<'_> {
             seed(self.run_seed, Purpose::Rollout, step, index as u64, place as u64)
         };
         let seeds: Vec<u64> = indices.iter().enumerate().map(place).collect();
-        let (policy, source, turns) = (self.policy, self.source, self.turns);
-        let asker = Asker { policy, source, turns, sampling: &policy.sampling(self.recipe) };
+        let Self { policy, engine, source, turns, stop, .. } = *self;
+        let asker = Asker { policy, engine, source, turns, sampling: &policy.sampling(self.recipe), stop };
         let groups = asker.ask(&indices, (self.recipe.group, &seeds), |image, _| image.clone())?;
         let groups = groups.into_iter().map(|(sample, prompt, all)| self.group(sample, prompt, all));
         let mut groups = groups.collect::<Result<Vec<_>>>()?;
@@ -244,8 +245,8 @@ impl Roller<'_> {
     /// Asks every group's question about `view` too.
     fn add(&self, view: &View, step: u64, indices: &[usize], groups: &mut [Group]) -> Result<()> {
         let change = |image: &RgbImage, sample: usize| view.of(image, step, sample);
-        let prompts = data::prompts(&self.policy.processor, self.source, indices, change)?;
-        for (group, (_, prompt)) in groups.iter_mut().zip(prompts) {
+        let asked = data::questions(&self.policy.processor, self.source, indices, change)?;
+        for (group, prompt) in groups.iter_mut().zip(asked.into_iter().map(|question| question.prompt)) {
             let (expected, found) = (group.prompt.input_ids.len(), prompt.input_ids.len());
             if expected != found {
                 return Err(Error::Size { name: format!("view {}", view.name), expected, found });

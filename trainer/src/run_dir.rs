@@ -85,6 +85,11 @@ impl RunDir {
         self.0.join("reference")
     }
 
+    /// The weights that a server is told to read.
+    pub fn served(&self) -> PathBuf {
+        self.0.join("served")
+    }
+
     fn checkpoints(&self) -> PathBuf {
         self.0.join(CHECKPOINTS)
     }

@@ -23,6 +23,7 @@ impl Updater<'_> {
         for signal in needs {
             let value_n = match signal {
                 Signal::Entropy => Some(seen.clean.entropy_n.clone()),
+                Signal::Sampled => Some(micro.sampled(seen.clean.logp_n.device())?),
                 Signal::Reference | Signal::ReferenceDivergence => {
                     self.of_reference(signal, seen, reference.as_ref())?
                 }

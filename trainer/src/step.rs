@@ -12,8 +12,9 @@ use crate::update::{self, Updater};
 use crate::view::picked;
 use crate::{Error, Result};
 use foveate_datasets::{Outcome as Verdict, grade};
-use foveate_objectives::{Objective, Outcome};
+use foveate_objectives::{Objective, Outcome, Signal};
 use serde_json::json;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// What a step came to.
@@ -25,11 +26,17 @@ pub(crate) struct StepResult {
 }
 
 impl Trainer {
-    pub(crate) fn train_step(&mut self, observer: &mut dyn Observer) -> Result<StepResult> {
+    pub(crate) fn train_step(
+        &mut self,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<StepResult> {
         let step = self.progress.step - self.recipe.warmup.steps;
+        self.engine.follow(&self.policy, self.progress.step, stop)?;
         let clock = Instant::now();
         let mut batch = Roller {
             policy: &self.policy,
+            engine: self.engine.as_ref(),
             source: &self.source,
             images: &self.images,
             turns: self.turns.as_ref(),
@@ -37,6 +44,7 @@ impl Trainer {
             views: &self.views,
             recipe: &self.recipe.rollout,
             run_seed: self.recipe.seed,
+            stop,
         }
         .groups(step)?;
         self.progress.samples += batch.asked as u64;
@@ -49,6 +57,7 @@ impl Trainer {
         metrics.put("groups/right", batch.right as f64 / batch.asked as f64);
         metrics.put("groups/wrong", batch.wrong as f64 / batch.asked as f64);
         metrics.put("time/rollout_s", rollout_s);
+        metrics.extend(self.engine.report());
         metrics.put("time/update_s", clock.elapsed().as_secs_f64());
         Ok(StepResult { metrics, lost })
     }
@@ -65,6 +74,7 @@ impl Trainer {
         let lines: Vec<_> = logged.flat_map(|(group, credit)| group.lines(line, credit)).collect();
         self.completions.append(&lines)?;
         let mut metrics = describe(groups, &credits);
+        self.check_sampled(&objective, groups)?;
         if self.turns.is_some() {
             let answers = groups.iter().flat_map(|g| g.rollouts.iter().map(|r| (&g.sample, &r.heard[..])));
             measure(&mut metrics, "", answers);
@@ -86,6 +96,22 @@ impl Trainer {
         let learnt = self.learn(&objective, temperature, groups, &credits, updates, step)?;
         metrics.extend(learnt.metrics);
         Ok(StepResult { metrics, lost: learnt.lost })
+    }
+
+    /// A correction without the sampler's log-probabilities would correct nothing and say nothing.
+    fn check_sampled(&self, objective: &Objective, groups: &[Group]) -> Result<()> {
+        let reads = objective.needs().contains(&Signal::Sampled);
+        let known =
+            groups.iter().flat_map(|g| &g.rollouts).any(|r| r.logp_tempered.iter().any(|p| !p.is_nan()));
+        if !reads || known {
+            return Ok(());
+        }
+        let message = format!(
+            "should be absent: the server gives log-probabilities at temperature 1, but `rollout.temperature` is \
+             {} (vLLM gives those of the temperature with --logprobs-mode processed_logprobs)",
+            self.recipe.rollout.temperature
+        );
+        Err(Error::Recipe { place: "objective.correction".into(), message })
     }
 
     /// Takes off each outcome what the terms in the reward say; these penalties, if there are such terms.

@@ -18,8 +18,7 @@ pub(crate) struct Sums {
     entropy: f64,
     /// Of views, with the number of their tokens.
     entropies: BTreeMap<String, (f64, f64)>,
-    gap: f64,
-    compared: f64,
+    gap: Gap,
 }
 
 impl Sums {
@@ -56,15 +55,11 @@ impl Sums {
         self.compare(micro, batch)
     }
 
-    /// Only on-policy do sampler and trainer have the same weights.
+    /// Under the weights that sampled, sampler and trainer should say the same.
     fn compare(&mut self, micro: &Micro, batch: &Batch) -> Result<()> {
-        if batch.old_n.is_none() {
-            let logp_n = batch.logp_n.detach().to_vec1::<f32>()?;
-            for (ours, theirs) in logp_n.iter().zip(&micro.sampled_n).filter(|(_, s)| !s.is_nan()) {
-                self.gap += f64::from((ours - theirs).abs());
-                self.compared += 1.0;
-            }
-        }
+        let old_n = batch.old_n.as_ref().unwrap_or(&batch.logp_n).detach().to_vec1::<f32>()?;
+        let sampled = old_n.iter().zip(&micro.sampled_n).filter(|(_, theirs)| !theirs.is_nan());
+        sampled.for_each(|(&ours, &theirs)| self.gap.add(f64::from(ours) - f64::from(theirs)));
         Ok(())
     }
 
@@ -92,8 +87,44 @@ impl Sums {
         metrics.put("clip/low", d.clipped_low / tokens);
         metrics.put("clip/high", d.clipped_high / tokens);
         metrics.put("clip/dual", d.clipped_dual / tokens);
-        if self.compared > 0.0 {
-            metrics.put("logp/sampler_gap", self.gap / self.compared);
+        if d.weight > 0.0 {
+            metrics.put("correction/weight", d.weight / tokens);
+            metrics.put("correction/bounded", d.bounded / tokens);
+        }
+        metrics.extend(self.gap.metrics());
+        metrics
+    }
+}
+
+/// How far the sampler's log-probabilities are from the trainer's under the same weights.
+#[derive(Debug, Default)]
+struct Gap {
+    tokens: f64,
+    absolute: f64,
+    max: f64,
+    ratio: f64,
+    divergence: f64,
+}
+
+impl Gap {
+    /// Adds a token of log-ratio `ours - theirs`.
+    fn add(&mut self, gap: f64) {
+        self.tokens += 1.0;
+        self.absolute += gap.abs();
+        self.max = self.max.max(gap.abs());
+        self.ratio += gap.abs().exp();
+        self.divergence += gap.exp() - gap - 1.0;
+    }
+
+    /// The mean and largest difference in nats, the mean factor between the probabilities (1 where they are
+    /// equal), and the k3 estimate of `KL(sampler ‖ trainer)`.
+    fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::default();
+        if self.tokens > 0.0 {
+            metrics.put("logp/sampler_gap", self.absolute / self.tokens);
+            metrics.put("logp/sampler_gap/max", self.max);
+            metrics.put("logp/sampler_factor", self.ratio / self.tokens);
+            metrics.put("logp/sampler_kl", self.divergence / self.tokens);
         }
         metrics
     }

@@ -5,6 +5,7 @@
 
 use crate::checkpoint::{self, Progress};
 use crate::data::Source;
+use crate::engine::{Engine, Reached};
 use crate::evaluate::Evaluation;
 use crate::hacking;
 use crate::log::{self, Events, JsonLines, Metrics};
@@ -36,6 +37,7 @@ pub struct Trainer {
     pub(crate) recipe: Recipe,
     pub(crate) run: RunDir,
     pub(crate) policy: LocalPolicy,
+    pub(crate) engine: Box<dyn Engine>,
     pub(crate) reference: Option<VisionLanguageModel>,
     pub(crate) objective: Objective,
     pub(crate) rewards: Rewards,
@@ -82,12 +84,13 @@ impl Trainer {
             )?),
             Some(_) => None,
         };
+        let engine = Reached::by(&recipe)?;
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,
             None => prepared(first_policy(&run, &recipe)?, &recipe)?,
         };
-        Self::assemble(recipe, run, policy, objective, source, Progress::default())
+        Self::assemble(recipe, (run, engine), policy, objective, source, Progress::default())
     }
 
     /// Goes on with the run in `dir` from its latest checkpoint, with `overrides` on top of its recipe
@@ -116,9 +119,10 @@ impl Trainer {
         recipe.out = dir.to_path_buf();
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
+        let engine = Reached::by(&recipe)?;
         let Some(latest) = run.latest()? else {
             let policy = prepared(first_policy(&run, &recipe)?, &recipe)?;
-            return Self::assemble(recipe, run, policy, objective, source, Progress::default());
+            return Self::assemble(recipe, (run, engine), policy, objective, source, Progress::default());
         };
         let progress = checkpoint::progress(&latest)?;
         if progress.seed != recipe.seed {
@@ -133,7 +137,7 @@ impl Trainer {
             policy.model.load_adapter(&latest)?;
         }
         policy.train(&recipe.model)?;
-        let mut trainer = Self::assemble(recipe, run, policy, objective, source, progress)?;
+        let mut trainer = Self::assemble(recipe, (run, engine), policy, objective, source, progress)?;
         // At the first step of a stage the optimiser is new.
         if trainer.progress.step != trainer.recipe.warmup.steps {
             checkpoint::restore(&latest, &mut trainer.optim)?;
@@ -143,7 +147,7 @@ impl Trainer {
 
     fn assemble(
         recipe: Recipe,
-        run: RunDir,
+        (run, engine): (RunDir, Reached),
         policy: LocalPolicy,
         objective: Objective,
         source: Source,
@@ -155,6 +159,7 @@ impl Trainer {
         let lessons = Lessons::new(&source, &images, &recipe.warmup.share, recipe.seed)?;
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let mut trainer = Self {
+            engine: engine.open(&run, (&policy, &source), recipe.rollout.temperature)?,
             turns,
             rewards: Rewards::new(&recipe.reward)?,
             views: View::all(&recipe.view, recipe.seed)?,
@@ -220,9 +225,14 @@ impl Trainer {
                 self.announce(observer);
             }
             let (clock, stage) = (Instant::now(), self.stage());
-            let StepResult { mut metrics, lost } = match stage {
-                Stage::Train => self.train_step(observer)?,
-                _ => self.warmup_step()?,
+            let result = match stage {
+                Stage::Train => self.train_step(stop, observer),
+                _ => self.warmup_step(),
+            };
+            let StepResult { mut metrics, lost } = match result {
+                Ok(result) => result,
+                Err(Error::Stopped) => break,
+                Err(error) => return Err(self.leave(error, observer)),
             };
             self.progress.step += 1;
             self.lose(lost, observer)?;
@@ -243,6 +253,16 @@ impl Trainer {
             hacked?;
         }
         self.finish(total, observer)
+    }
+
+    /// What the steps before a server's failure have learnt is kept.
+    fn leave(&self, error: Error, observer: &mut dyn Observer) -> Error {
+        if matches!(error, Error::Server { .. } | Error::Stale { .. }) && self.progress.step > 0 {
+            if let Err(worse) = self.checkpoint(observer) {
+                return worse;
+            }
+        }
+        error
     }
 
     fn finish(&mut self, total: u64, observer: &mut dyn Observer) -> Result<Finished> {

@@ -4,7 +4,7 @@
 //! image share its pass through the vision tower. The loss is the cross-entropy of the answer's tokens:
 //! REINFORCE with credit 1.
 
-use crate::data::{self, Source};
+use crate::data::{self, Question, Source};
 use crate::policy::LocalPolicy;
 use crate::recipe::WarmupRecipe;
 use crate::reward::Scored;
@@ -105,8 +105,8 @@ impl Lessons {
                 opened.into_iter().map(given).collect::<Result<Vec<_>>>()?
             }
             None => {
-                let asked = data::prompts(&policy.processor, source, &chosen, |image, _| image.clone())?;
-                let given = |(sample, prompt)| {
+                let asked = data::questions(&policy.processor, source, &chosen, |image, _| image.clone())?;
+                let given = |Question { sample, prompt, .. }: Question| {
                     let episode = Episode::given(policy, &sample)?;
                     Ok((sample, prompt, episode))
                 };

@@ -98,6 +98,8 @@ fn the_command_line_has_the_last_word() {
     assert_eq!(recipe.objective.surrogate.settings["tau_neg"], 1.1);
 }
 
+const SERVER: &str = "[rollout]\nengine = \"server\"\n[rollout.server]\nurl = \"http://h:1\"\n";
+
 /// Recipe, overrides, and what the message must say.
 type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
 
@@ -124,6 +126,21 @@ fn errors_name_the_place_the_key_and_both_values() {
         ("[[view]]\nname = \"picked\"\ncorruptions = [\"fog\"]\n", &[], &["r.toml:2", "picked"]),
         ("[[view]]\nname = \"a\"\ncorruptions = [\"fogg\"]\n", &[], &["r.toml:3", "fogg"]),
         ("[[term]]\nname = \"view-kl\"\nviews = [\"b\"]\n", &[], &["r.toml:1", "`b`", "[[view]]"]),
+        ("[rollout]\nengine = \"vllm\"\n", &[], &["r.toml:2", "rollout.engine", "vllm"]),
+        ("[rollout]\nengine = \"server\"\n", &[], &["r.toml:2", "rollout.engine", "[rollout.server]"]),
+        (
+            "[rollout.server]\nurl = \"h:1\"\n",
+            &[],
+            &["r.toml:2", "rollout.server.url", "http://HOST:PORT", "h:1"],
+        ),
+        (SERVER, &["rollout.server.concurrency=0"], &["command line", "concurrency", "at least 1"]),
+        (SERVER, &["rollout.server.sync=nccl"], &["rollout.server.sync", "nccl"]),
+        (SERVER, &["rollout.turns.max=2"], &["rollout.turns", "absent where `rollout.engine` is `server`"]),
+        (
+            SERVER,
+            &["objective.correction={name=\"token-mask\", high=0.5}"],
+            &["token-mask", "at least 1", "0.5"],
+        ),
         ("seed = \n", &[], &["r.toml", "1"]),
     ];
     for (text, overrides, parts) in cases {

@@ -73,6 +73,25 @@ fn patches_equal_pixel_values() {
     });
 }
 
+/// What another program is shown is what was cut, and it leaves it as it is.
+#[test]
+fn a_picture_comes_back_from_its_patches() {
+    each_picture(|name, processor, source, _| {
+        let resized = processor.resize(source).unwrap();
+        let patches = processor.patches(source).unwrap();
+        let picture = processor.picture(&patches).unwrap();
+        assert!(picture == resized, "{name}");
+        assert!(processor.patches(&picture).unwrap() == patches, "{name}");
+    });
+    let processor = processor("qwen2_5_vl");
+    let every_byte = RgbImage::from_fn(64, 56, |x, y| image::Rgb([(4 * x + y % 4) as u8; 3]));
+    let every_byte = processor.resize(&every_byte).unwrap();
+    let patches = processor.patches(&every_byte).unwrap();
+    assert!(processor.picture(&patches).unwrap() == every_byte);
+    let odd = Patches { grid_thw: [1, 3, 4], ..patches };
+    assert!(processor.picture(&odd).unwrap_err().to_string().contains("3x4"));
+}
+
 /// A batch of threads must not change a byte: strips are cut where the thread count says.
 #[test]
 fn any_number_of_threads_gives_the_same_bytes() {

@@ -5,24 +5,16 @@
 //! one, pictures are shrunk only over a largest area. A picture goes as PNG: nothing is lost on the way.
 
 use super::local::draw_of;
-use super::retry::{Fault, Retry, Streak};
 use super::{Asked, Demand, Failed, Policy, Reply, Shown, sampling};
+use crate::server::{Client, Fault, Retry, Streak, chat, excerpt};
 use crate::{Error, Result};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use foveate_vision::images::{ImageProcessor, Patches};
 use foveate_vision::processor::Processor;
-use foveate_vision::text::{Content, Message};
 use image::RgbImage;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use ureq::http::StatusCode;
-
-/// A longer reply is none.
-const LONGEST_REPLY: u64 = 64 << 20;
 
 /// Which size pictures are sent in.
 #[derive(Clone, Debug)]
@@ -54,14 +46,15 @@ pub struct EndpointOptions {
     pub temperature: f32,
     /// How pictures are sent.
     pub pictures: Pictures,
+    /// Whether the prompt's ids are asked for and compared, where [`Pictures::Model`] says what they should be.
+    pub compare_ids: bool,
 }
 
 /// A server.
 #[derive(Debug)]
 pub struct Endpoint<'a> {
     options: EndpointOptions,
-    url: String,
-    agent: ureq::Agent,
+    client: Client,
     streak: Streak,
     stop: &'a AtomicBool,
 }
@@ -79,22 +72,12 @@ impl<'a> Endpoint<'a> {
     /// # Errors
     /// A URL that is none.
     pub fn new(options: EndpointOptions, stop: &'a AtomicBool) -> Result<Self> {
-        let given = options.url.trim_end_matches('/');
-        if !given.starts_with("http://") && !given.starts_with("https://") {
+        let (key, timeout) = (options.api_key.clone(), options.timeout);
+        let Some(client) = Client::new(&options.url, key, timeout, options.concurrency) else {
             let expected = "http://HOST:PORT/v1 or https://…";
             return Err(Error::differs("command line", "--endpoint", expected, &options.url));
-        }
-        let url = match given {
-            whole if whole.ends_with("/chat/completions") => whole.to_owned(),
-            base if base.ends_with("/v1") => format!("{base}/chat/completions"),
-            host => format!("{host}/v1/chat/completions"),
         };
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(options.timeout))
-            .http_status_as_error(false)
-            .max_idle_connections(options.concurrency)
-            .max_idle_connections_per_host(options.concurrency);
-        Ok(Self { agent: config.build().into(), url, options, streak: Streak::default(), stop })
+        Ok(Self { client, options, streak: Streak::default(), stop })
     }
 
     fn images(&self) -> Option<ImageProcessor> {
@@ -114,22 +97,10 @@ impl<'a> Endpoint<'a> {
     }
 
     fn body(&self, asked: &Asked<Sent>) -> Value {
-        let mut pictures = asked.pictures.iter();
-        let mut piece = |content: &Content| match content {
-            Content::Text(text) => json!({"type": "text", "text": text}),
-            Content::Image(_) => {
-                let url = pictures.next().map_or("", |picture| &picture.url);
-                json!({"type": "image_url", "image_url": {"url": url}})
-            }
-        };
-        let mut turn = |turn: &Message| {
-            let content: Vec<Value> = turn.content.iter().map(&mut piece).collect();
-            json!({"role": turn.role, "content": content})
-        };
-        let messages: Vec<Value> = asked.messages.iter().map(&mut turn).collect();
+        let pictures = asked.pictures.iter().map(|picture| &*picture.url);
         let mut body = json!({
             "model": self.options.served_model,
-            "messages": messages,
+            "messages": chat::conversation(&asked.messages, pictures),
             "max_tokens": self.options.max_tokens,
             "temperature": self.options.temperature,
         });
@@ -137,51 +108,19 @@ impl<'a> Endpoint<'a> {
             // Servers read seeds as signed numbers of 64 bits, some of 32.
             body["seed"] = (draw_of(&asked.question.key) >> 33).into();
         }
-        if matches!(self.options.pictures, Pictures::Model(_)) {
+        if self.compares().is_some() {
             body["return_token_ids"] = true.into();
         }
         body
     }
 
-    /// One call.
-    fn call(&self, body: &[u8]) -> Result<Value, Fault> {
-        let passing = |why: String| Fault::Passing { why, after: None };
-        let mut request = self.agent.post(&self.url).content_type("application/json");
-        if let Some(key) = &self.options.api_key {
-            request = request.header("authorization", format!("Bearer {key}"));
-        }
-        let mut response = request.send(body).map_err(|e| match e {
-            ureq::Error::BadUri(_) | ureq::Error::HostNotFound => Fault::Fatal(format!("{}: {e}", self.url)),
-            other => passing(other.to_string()),
-        })?;
-        let status = response.status();
-        let after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
-        let text = response.body_mut().with_config().limit(LONGEST_REPLY).read_to_vec();
-        let text = text.map_err(|e| passing(format!("the reply broke off: {e}")))?;
-        if status != StatusCode::OK {
-            let why = format!("status {}: {}", status.as_u16(), excerpt(&text));
-            return Err(match status.as_u16() {
-                401 | 403 | 404 | 405 => Fault::Fatal(format!("{}: {why}", self.url)),
-                408 | 409 | 425 | 429 | 500.. => {
-                    Fault::Passing { why, after: after.map(Duration::from_secs) }
-                }
-                _ => Fault::Final(why),
-            });
-        }
-        serde_json::from_slice(&text)
-            .map_err(|e| passing(format!("the reply is no JSON ({e}): {}", excerpt(&text))))
-    }
-
     fn ask(&self, asked: &Asked<Sent>) -> Result<Result<Reply, Failed>> {
         let body = self.body(asked).to_string();
         let replied = self.options.retry.run(draw_of(&asked.question.key), &self.streak, self.stop, || {
-            let reply = self.call(body.as_bytes())?;
-            let read = read(&reply).ok_or_else(|| Fault::Passing {
-                why: format!(
-                    "the reply has no choices[0].message: {}",
-                    excerpt(reply.to_string().as_bytes())
-                ),
-                after: None,
+            let reply = self.client.chat(body.as_bytes())?;
+            let said = || excerpt(reply.to_string().as_bytes());
+            let read = read(&reply).ok_or_else(|| {
+                Fault::passing(format!("the reply has no choices[0].message: {}", said()), false)
             })?;
             Ok((read, reply))
         });
@@ -195,25 +134,21 @@ impl<'a> Endpoint<'a> {
         }
     }
 
+    /// What says which ids a prompt has, where they are compared.
+    fn compares(&self) -> Option<&Processor> {
+        match &self.options.pictures {
+            Pictures::Model(processor) if self.options.compare_ids => Some(processor),
+            _ => None,
+        }
+    }
+
     /// The prompt's ids, where the server returns them, are ours; else it sees another question than we ask.
     fn compare(&self, asked: &Asked<Sent>, reply: &Value) -> Result<()> {
-        let Pictures::Model(processor) = &self.options.pictures else { return Ok(()) };
-        let returned = reply.get("prompt_token_ids").filter(|ids| !ids.is_null());
-        let Some(Value::Array(theirs)) = returned else { return Ok(()) };
+        let Some(processor) = self.compares() else { return Ok(()) };
+        let Some(theirs) = chat::prompt_ids(reply) else { return Ok(()) };
         let patches: Vec<_> = asked.pictures.iter().filter_map(|sent| sent.patches.clone()).collect();
         let ours = processor.prompt(&asked.messages, &patches)?.input_ids;
-        let at = ours.iter().zip(theirs).position(|(a, b)| b.as_u64() != Some(u64::from(*a)));
-        if at.is_none() && ours.len() == theirs.len() {
-            return Ok(());
-        }
-        let at = at.unwrap_or(ours.len().min(theirs.len()));
-        let place = format!("{}: sample {}", self.url, asked.question.sample);
-        let say = |n: usize, id: Option<String>| {
-            format!("{n} ids with {} at {at}", id.unwrap_or_else(|| "none".into()))
-        };
-        let expected = say(ours.len(), ours.get(at).map(ToString::to_string));
-        let found = say(theirs.len(), theirs.get(at).map(ToString::to_string));
-        Err(Error::differs(place, "prompt_token_ids", expected, found))
+        chat::same_ids(format!("{}: sample {}", self.client.chat_url(), asked.question.sample), &ours, theirs)
     }
 }
 
@@ -229,12 +164,6 @@ fn read(reply: &Value) -> Option<Reply> {
     let finish = choice.get("finish_reason").and_then(Value::as_str).map(str::to_owned);
     let tokens = reply.get("usage").and_then(|usage| usage.get("completion_tokens")?.as_u64());
     Some(Reply { text, finish, tokens: tokens.and_then(|n| u32::try_from(n).ok()), turns: vec![] })
-}
-
-/// The beginning of what a server said.
-fn excerpt(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect()
 }
 
 impl Policy for Endpoint<'_> {
@@ -264,16 +193,12 @@ impl Policy for Endpoint<'_> {
 
     fn prepare(&self, picture: &RgbImage) -> Result<Shown<Sent>> {
         let resized = self.resize(picture)?;
-        let patches = match &self.options.pictures {
-            Pictures::Model(processor) => Some(Arc::new(processor.images.patches(&resized)?)),
-            Pictures::AsTheyAre(_) => None,
+        let patches = match self.compares() {
+            Some(processor) => Some(Arc::new(processor.images.patches(&resized)?)),
+            None => None,
         };
-        let mut png = Vec::new();
-        // Most of the time is the filter's and the compressor's; pictures go to a server nearby.
-        let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Sub);
-        resized.write_with_encoder(encoder).map_err(|e| Error::Work(format!("encoding a picture: {e}")))?;
-        let url = format!("data:image/png;base64,{}", STANDARD.encode(&png)).into();
-        Ok(Shown { picture: Sent { url, patches }, size: resized.dimensions().into() })
+        let url = chat::data_url(&resized)?;
+        Ok(Shown::new(Sent { url, patches }, resized.dimensions().into()))
     }
 
     fn demand(&self) -> Demand {

@@ -108,6 +108,11 @@ impl Local {
         Ok(held.insert(Arc::new(model)).clone())
     }
 
+    /// Runs `work` where whoever waits for it is not needed for it.
+    pub(crate) fn on_own_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.threads.install(work)
+    }
+
     fn reply(&self, answer: &Generated) -> Result<Reply> {
         let finish = match answer.stop {
             Stop::Stop => "stop",
@@ -144,7 +149,7 @@ impl Policy for Local {
     fn prepare(&self, picture: &RgbImage) -> Result<Shown<Arc<Patches>>> {
         let patches = Arc::new(self.processor.images.patches(picture)?);
         let [_, high, wide] = patches.grid_thw.map(|n| (n * self.processor.images.patch_size) as u32);
-        Ok(Shown { picture: patches, size: [wide, high] })
+        Ok(Shown::new(patches, [wide, high]))
     }
 
     fn demand(&self) -> Demand {
@@ -165,7 +170,7 @@ impl Policy for Local {
         });
         let requests: Vec<Request> = good.collect();
         // The pool's own thread hands out the work without being woken for it.
-        let answers = self.threads.install(|| generate(&model, &requests, &self.sampling))?;
+        let answers = self.on_own_threads(|| generate(&model, &requests, &self.sampling))?;
         let mut answers = answers.into_iter().flatten();
         let reply = |prompt: Result<Arc<Prompt>>| match prompt {
             Err(error) => Ok(Err(Failed(error.to_string()))),

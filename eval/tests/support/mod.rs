@@ -1,15 +1,17 @@
 //! A server of OpenAI's chat completions that fails on demand, and the small task it is asked about.
 #![allow(clippy::unwrap_used, clippy::panic, dead_code)] // helpers of tests are tests; not every test needs all
 
+pub mod http;
+
 use foveate_augment::Scale;
 use foveate_datasets::{OpenOptions, Split, Task, open};
 use foveate_eval::Record;
-use foveate_eval::policy::{EndpointOptions, Pictures, Retry};
+use foveate_eval::policy::{EndpointOptions, Pictures};
 use foveate_eval::record::digest;
+use foveate_eval::server::Retry;
 use foveate_eval::sweep::{Cell, Plan, images};
+use http::{Reply, listen};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,16 +66,9 @@ impl Server {
 
     /// One whose replies hold what `extra` says too.
     pub fn with(per_cent: usize, extra: Extra) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let seen = Arc::new(Seen::default());
         let shared = seen.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, seen) = (stream.unwrap(), shared.clone());
-                std::thread::spawn(move || serve(stream, &seen, per_cent, extra));
-            }
-        });
+        let url = listen(move |asked| reply(&asked.body, &shared, per_cent, extra)) + "/v1";
         Self { url, seen }
     }
 
@@ -82,76 +77,46 @@ impl Server {
     }
 }
 
-/// Serves calls on one connection until it is closed.
-fn serve(stream: TcpStream, seen: &Seen, per_cent: usize, extra: Extra) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
-    while let Some(body) = request(&mut reader) {
-        let number = seen.calls.fetch_add(1, Ordering::SeqCst);
-        let draw = usize::from_str_radix(&digest(&number.to_le_bytes(), 4), 16).unwrap();
-        let injected = (draw % 100 < per_cent).then(|| INJECTED[draw / 100 % INJECTED.len()]);
-        let asked: Value = serde_json::from_slice(&body).unwrap();
-        let mut reply = json!({
-            "choices": [{"message": {"role": "assistant", "content": answer(&asked)}, "finish_reason": "stop"}],
-            "usage": {"completion_tokens": 3},
-        });
-        reply.as_object_mut().unwrap().extend(extra(&asked).as_object().unwrap().clone());
-        let reply = reply.to_string();
-        let (status, length, text) = match injected {
-            None => {
-                seen.answered.lock().unwrap().push(asked);
-                ("200 OK", reply.len(), reply)
-            }
-            Some(Injected::Hangup) => return,
-            Some(Injected::Silence) => {
-                std::thread::sleep(2 * TIMEOUT);
-                return;
-            }
-            Some(Injected::CutBody) => ("200 OK", reply.len(), reply[..reply.len() / 2].to_owned()),
-            Some(Injected::Garbage) => ("200 OK", 9, "<html>?{\n".to_owned()),
-            Some(Injected::NoChoices) => ("200 OK", 2, "{}".to_owned()),
-            Some(Injected::Status(429)) => ("429 Too Many Requests\r\nretry-after: 0", 4, "busy".to_owned()),
-            Some(Injected::Status(code)) => {
-                (if code == 500 { "500 Oops" } else { "503 Busy" }, 4, "oops".to_owned())
-            }
-        };
-        let cut = text.len() < length;
-        let head = format!(
-            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-        );
-        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes())).is_err() || cut
-        {
-            return;
+fn reply(body: &[u8], seen: &Seen, per_cent: usize, extra: Extra) -> Reply {
+    let number = seen.calls.fetch_add(1, Ordering::SeqCst);
+    let draw = usize::from_str_radix(&digest(&number.to_le_bytes(), 4), 16).unwrap();
+    let injected = (draw % 100 < per_cent).then(|| INJECTED[draw / 100 % INJECTED.len()]);
+    let asked: Value = serde_json::from_slice(body).unwrap();
+    let mut good = json!({
+        "choices": [{"message": {"role": "assistant", "content": answer(&asked)}, "finish_reason": "stop"}],
+        "usage": {"completion_tokens": 3},
+    });
+    good.as_object_mut().unwrap().extend(extra(&asked).as_object().unwrap().clone());
+    match injected {
+        None => {
+            seen.answered.lock().unwrap().push(asked);
+            Reply::ok(good)
         }
+        Some(Injected::Hangup) => Reply::Hangup,
+        Some(Injected::Silence) => Reply::Silence(2 * TIMEOUT),
+        Some(Injected::CutBody) => Reply::Cut(good.to_string()),
+        Some(Injected::Garbage) => Reply::ok("<html>?{\n"),
+        Some(Injected::NoChoices) => Reply::ok("{}"),
+        Some(Injected::Status(429)) => Reply::status("429 Too Many Requests\r\nretry-after: 0", "busy"),
+        Some(Injected::Status(500)) => Reply::status("500 Oops", "oops"),
+        Some(Injected::Status(_)) => Reply::status("503 Busy", "oops"),
     }
 }
 
-/// The body of the next request.
-fn request(reader: &mut impl BufRead) -> Option<Vec<u8>> {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(body)
-}
+/// A box that can be used, and something behind it that is dropped.
+pub const BOX: &str = "There: ```json\n[{\"bbox_2d\": [4, 8, 40, 48], \"label\": \"it\"}]\n``` and so on";
 
-/// What the server says to a question: a word that the question and its picture decide, so that a mix-up shows.
+/// What the server says to a question: a word that the question and its picture decide, so that a mix-up shows. Asked for
+/// a box, it names one.
 fn answer(asked: &Value) -> String {
-    let content = asked["messages"][0]["content"].as_array().unwrap();
+    let last = asked["messages"].as_array().unwrap().last().unwrap();
+    let content = last["content"].as_array().unwrap();
     let text = content.iter().find_map(|piece| piece["text"].as_str()).unwrap_or_default();
     let url = content.iter().find_map(|piece| piece["image_url"]["url"].as_str()).unwrap_or_default();
     assert!(url.starts_with("data:image/png;base64,"));
+    if text.ends_with("Which box?") {
+        return BOX.into();
+    }
     format!("{} {}", ["yes", "no", "red", "two"][text.len() % 4], said_to(text))
 }
 
@@ -189,6 +154,7 @@ pub fn options(server: &Server, retries: u32) -> EndpointOptions {
         max_tokens: 8,
         temperature: 0.0,
         pictures: Pictures::AsTheyAre(None),
+        compare_ids: true,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use foveate_objectives::advantage::ADVANTAGES;
+use foveate_objectives::correction::CORRECTIONS;
 use foveate_objectives::group_weight::GROUP_WEIGHTS;
 use foveate_objectives::ratio::RATIOS;
 use foveate_objectives::reduction::REDUCTIONS;
@@ -21,6 +22,8 @@ mod views;
 const N: usize = 9;
 const LOGP: [f64; N] = [-0.5, -1.2, -0.1, -2.0, -0.7, -0.3, -0.9, -1.4, -0.2];
 const OLD: [f64; N] = [-0.6, -1.0, -0.1, -1.5, -0.9, -0.4, -1.6, -1.3, -0.2];
+/// Two ratios over 2, one token that nobody sampled.
+const SAMPLED: [f64; N] = [-0.7, -2.1, -0.1, -1.1, -0.9, f64::NAN, -2.6, -1.2, -0.9];
 const REFERENCE: [f64; N] = [-0.4, -1.1, -0.2, -1.8, -0.6, -0.1, -0.8, -1.7, -0.3];
 const ADVANTAGE: [f64; N] = [1., 1., 1., -0.5, -0.5, -0.5, -0.5, 0.7, 0.7];
 const COUNTED: [bool; N] = [true, true, false, true, false, true, true, true, false];
@@ -49,6 +52,7 @@ fn micro(logp: &Tensor, rows: Range<usize>) -> Batch {
     let view = (&logp_n * 1.3).unwrap();
     let signals = [
         (Signal::Reference, cut(&REFERENCE)),
+        (Signal::Sampled, cut(&SAMPLED)),
         (Signal::Entropy, logp_n.sqr().unwrap()),
         (Signal::View("mask".into()), view.clone()),
         (Signal::View("noise".into()), ((&logp_n * 0.8).unwrap() - 0.3).unwrap()),
@@ -116,6 +120,11 @@ fn objectives() -> Vec<(String, Objective)> {
                 all.push((name, Objective::new(&spec, &[]).unwrap()));
             }
         }
+    }
+    for correction in CORRECTIONS {
+        let correction = Some(Named::new(correction.name).with("low", 0.8));
+        let name = correction.as_ref().unwrap().name.clone();
+        all.push((name, Objective::new(&ObjectiveSpec { correction, ..Default::default() }, &[]).unwrap()));
     }
     for term in terms() {
         let name = format!("{}/{}", term.name, serde_json::to_string(&term.settings).unwrap());
@@ -290,6 +299,7 @@ fn names_are_unique_cited_and_strict() {
     table("advantage", ADVANTAGES);
     table("ratio", RATIOS);
     table("surrogate", SURROGATES);
+    table("correction", CORRECTIONS);
     table("reduction", REDUCTIONS);
     table("term", TERMS);
     table("group_weight", GROUP_WEIGHTS);

@@ -1,6 +1,6 @@
 //! What a recipe cannot mean, found before any file is opened.
 
-use super::Recipe;
+use super::{EngineName, Recipe};
 use crate::reward::REWARDS;
 use crate::view::{PICKED, resolve};
 use foveate_objectives::{Branch, Objective, Signal};
@@ -16,6 +16,7 @@ impl Recipe {
         self.check_numbers()?;
         self.check_names()?;
         self.check_turns()?;
+        self.check_server()?;
         let objective = Objective::new(&self.objective, &self.term);
         objective.map_err(|e| ("objective".to_string(), format!("cannot be built: {e}")))?;
         for (i, spec) in self.reward.iter().enumerate() {
@@ -125,8 +126,23 @@ impl Recipe {
         holds("view", self.view.is_empty(), "absent where there is [rollout.turns]", self.view.len())
     }
 
+    fn check_server(&self) -> Result<(), Fault> {
+        let remote = self.rollout.engine == EngineName::Server;
+        let Some(server) = &self.rollout.server else {
+            return holds("rollout.engine", !remote, "`local` where there is no [rollout.server]", "server");
+        };
+        let http = server.url.starts_with("http://") || server.url.starts_with("https://");
+        holds("rollout.server.url", http, "http://HOST:PORT or https://…", &server.url)?;
+        least("rollout.server.concurrency", server.concurrency, 1)?;
+        positive("rollout.server.timeout", server.timeout)?;
+        positive("rollout.server.deadline", server.deadline)?;
+        positive("rollout.server.tolerance", server.tolerance)?;
+        // A server cuts what was said into tokens again when it reads it in the next turn.
+        let single = !remote || self.rollout.turns.is_none();
+        holds("rollout.turns", single, "absent where `rollout.engine` is `server`", "there")
+    }
+
     fn check_names(&self) -> Result<(), Fault> {
-        holds("rollout.engine", self.rollout.engine == "local", "`local`", &self.rollout.engine)?;
         let split = &self.data.split;
         holds("data.split", ["train", "test"].contains(&split.as_str()), "`train` or `test`", split)?;
         holds("reward", !self.reward.is_empty(), "at least one reward", "empty")?;

@@ -1,6 +1,6 @@
 //! `[rollout]`: how answers are sampled. Knows no model.
 
-use super::TurnsRecipe;
+use super::{ServerRecipe, TurnsRecipe};
 use serde::{Deserialize, Serialize};
 
 /// `[rollout]`
@@ -27,8 +27,11 @@ pub struct RolloutRecipe {
     pub temperature: f32,
     /// Nucleus sampling; the log-probabilities know nothing of it, as in the peers.
     pub top_p: f32,
-    /// What samples: `local`.
-    pub engine: String,
+    /// What samples.
+    pub engine: EngineName,
+    /// The server, where that is what samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerRecipe>,
     /// Answers of several turns, with a closer look between them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turns: Option<TurnsRecipe>,
@@ -46,8 +49,19 @@ impl Default for RolloutRecipe {
             min_tokens: 0,
             temperature: 1.0,
             top_p: 1.0,
-            engine: "local".into(),
+            engine: EngineName::Local,
+            server: None,
             turns: None,
         }
     }
+}
+
+/// Who samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineName {
+    /// The model that is trained, in this process.
+    Local,
+    /// A server with OpenAI's chat completions that takes weights.
+    Server,
 }

@@ -55,6 +55,22 @@ impl Default for Sampling {
     }
 }
 
+impl Sampling {
+    /// Ids that are never drawn, whoever samples: placeholders of pictures, and ids that the tokenizer of a
+    /// model with this config does not know.
+    pub fn forbidden(&self, config: &Config) -> Vec<u32> {
+        let vocab = config.text.vocab_size;
+        let known = if self.tokenizer_size == 0 { vocab } else { self.tokenizer_size.min(vocab) };
+        let mut forbidden = self.forbidden_ids.clone();
+        if !self.allow_placeholders {
+            forbidden.extend([config.image_token_id, config.video_token_id]);
+        }
+        forbidden.retain(|&id| (id as usize) < known);
+        forbidden.extend((known..vocab).map(|id| id as u32));
+        forbidden
+    }
+}
+
 /// A drawn token and its log-probabilities (see [`super::Generated`]).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draw {
@@ -98,15 +114,7 @@ impl<'a> Sampler<'a> {
         if !(sampling.repetition_penalty > 0.0 && sampling.repetition_penalty.is_finite()) {
             return wrong("repetition_penalty", "above 0", sampling.repetition_penalty);
         }
-        let vocab = config.text.vocab_size;
-        let known = if sampling.tokenizer_size == 0 { vocab } else { sampling.tokenizer_size.min(vocab) };
-        let mut forbidden = sampling.forbidden_ids.clone();
-        if !sampling.allow_placeholders {
-            forbidden.extend([config.image_token_id, config.video_token_id]);
-        }
-        forbidden.retain(|&id| (id as usize) < known);
-        forbidden.extend((known..vocab).map(|id| id as u32));
-        Ok(Self { sampling, forbidden, vocab })
+        Ok(Self { sampling, forbidden: sampling.forbidden(config), vocab: config.text.vocab_size })
     }
 
     /// One token for every row of `logits`, `[R, V]`, which are used up; the `step`-th of this turn.

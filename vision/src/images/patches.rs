@@ -97,6 +97,27 @@ pub(super) fn cut(processor: &ImageProcessor, picture: &RgbImage) -> Patches {
     Patches { values_np, grid_thw, patch_dim }
 }
 
+/// The picture that was cut: the way back of [`cut`], to the byte.
+pub(super) fn join(processor: &ImageProcessor, patches: &Patches) -> RgbImage {
+    let (side, merge) = (processor.patch_size, processor.merge_size);
+    let [_, high, wide] = patches.grid_thw;
+    let mut picture = RgbImage::new((wide * side) as u32, (high * side) as u32);
+    let byte = |channel: usize, value: f32| {
+        let (mean, std) = (processor.mean[channel] * 255.0, processor.std[channel] * 255.0);
+        (value * std + mean).round().clamp(0.0, 255.0) as u8
+    };
+    for (n, patch) in patches.values_np.chunks_exact(patches.patch_dim.max(1)).enumerate() {
+        let (block, inside) = (n / (merge * merge), n % (merge * merge));
+        let (row, col) = (block / (wide / merge) * merge, block % (wide / merge) * merge);
+        let (top, left) = ((row + inside / merge) * side, (col + inside % merge) * side);
+        for (at, &value) in patch.iter().enumerate() {
+            let (channel, y, x) = (at / (side * side), at / side % side, at % side);
+            picture.get_pixel_mut((left + x) as u32, (top + y) as u32)[channel] = byte(channel, value);
+        }
+    }
+    picture
+}
+
 /// What each byte becomes in each channel, with the arithmetic of transformers' default processor: mean and
 /// deviation are scaled to bytes first, then subtracted and divided in f32.
 fn normalised_bytes(processor: &ImageProcessor) -> [[f32; 256]; 3] {

@@ -56,6 +56,23 @@ impl ImageProcessor {
         self.resized(picture).map(|resized| patches::cut(self, &resized))
     }
 
+    /// The picture, resized, that was cut into `patches` under these settings: what another program must be
+    /// shown to see the same.
+    ///
+    /// # Errors
+    /// [`crate::Error::Input`] for patches of another size.
+    pub fn picture(&self, patches: &Patches) -> Result<RgbImage> {
+        let [_, high, wide] = patches.grid_thw;
+        let values = patches.grid_thw.iter().product::<usize>() * patches.patch_dim;
+        let whole = high % self.merge_size == 0 && wide % self.merge_size == 0;
+        if !whole || patches.patch_dim != 3 * self.patch_size.pow(2) || patches.values_np.len() != values {
+            let expected = format!("blocks of {0}x{0} patches of {1}x{1}", self.merge_size, self.patch_size);
+            let found = format!("{high}x{wide} patches of {} numbers", patches.patch_dim);
+            return Err(crate::Error::input("patches", "grid_thw", expected, found));
+        }
+        Ok(patches::join(self, patches))
+    }
+
     fn resized<'a>(&self, picture: &'a RgbImage) -> Result<Cow<'a, RgbImage>> {
         let (height, width) = self.smart_resize(picture.height() as usize, picture.width() as usize)?;
         let side = |length: usize| u32::try_from(length).map_err(|error| error.to_string());

@@ -2,19 +2,9 @@
 //!
 //! Knows nothing of HTTP: a call says whether its failure may pass.
 
+use super::Fault;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-/// How a call failed.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Fault {
-    /// It may pass: the same call is worth making again, after so long if the server said so.
-    Passing { why: String, after: Option<Duration> },
-    /// The server understood and refused this question.
-    Final(String),
-    /// The server will refuse every question.
-    Fatal(String),
-}
 
 /// How often and how long.
 #[derive(Clone, Debug)]
@@ -43,7 +33,7 @@ impl Default for Retry {
 
 /// Failures in a row over all workers: a server that is down is not waited for with every question.
 #[derive(Debug, Default)]
-pub(super) struct Streak(AtomicUsize);
+pub struct Streak(AtomicUsize);
 
 impl Streak {
     /// Questions lost in a row after which each further one is asked once only, until one is answered.
@@ -57,7 +47,10 @@ impl Streak {
 impl Retry {
     /// Makes `call` until it succeeds, is refused, or time or tries are used up. `draw` spreads the waits, so
     /// that many workers do not come back at once.
-    pub(super) fn run<T>(
+    ///
+    /// # Errors
+    /// The refusal, or [`Fault::Final`] with what happened last.
+    pub fn run<T>(
         &self,
         draw: u64,
         streak: &Streak,
@@ -72,7 +65,7 @@ impl Retry {
                     streak.0.store(0, Ordering::Relaxed);
                     return Ok(reply);
                 }
-                Err(Fault::Passing { why, after }) => (why, after),
+                Err(Fault::Passing { why, after, .. }) => (why, after),
                 Err(other) => return Err(other),
             };
             let wait = after.unwrap_or_else(|| self.wait(tries, draw)).min(self.longest);
@@ -87,8 +80,8 @@ impl Retry {
         }
     }
 
-    /// Between half and the whole of the doubled wait.
-    fn wait(&self, tries: u32, draw: u64) -> Duration {
+    /// Between half and the whole of the doubled wait before the call that follows `tries` others.
+    pub fn wait(&self, tries: u32, draw: u64) -> Duration {
         let whole = self.first.saturating_mul(1u32 << tries.min(16)).min(self.longest);
         let share = (draw.rotate_left(tries * 11) & 0xffff) as f64 / f64::from(0x1_0000);
         whole.mul_f64(0.5 + 0.5 * share)
@@ -104,7 +97,7 @@ mod tests {
     }
 
     fn passing() -> Fault {
-        Fault::Passing { why: "busy".into(), after: None }
+        Fault::passing("busy".into(), false)
     }
 
     fn run(retry: &Retry, faults: Vec<Fault>, streak: &Streak) -> (Result<&'static str, Fault>, usize) {
