@@ -8,7 +8,7 @@ use super::layer::{Layer, Saved};
 use super::linear::Linear;
 use super::norm::Norm;
 use super::simd::{self, erf, exp, par_rows, rows_per_task, sigmoid, vectorised};
-use super::sink::GradSink;
+use super::sink::{GradSink, Weight};
 
 /// What stands between the two linear layers of an MLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
