@@ -1,57 +1,29 @@
 //! The memory of a step, summed from what the layers keep.
 //!
-//! T tokens of a pack, P tokens of all prompts of a step, V patches, d width, i inner width of the MLP.
-//! Activations are counted as the packed layers save them: attention its input, queries, keys, values,
-//! output and one number a head; the MLP its input and its two inner halves. With checkpointing only the
-//! inputs, and one layer in full. The whole is what is held throughout and the larger of the two phases.
+//! T tokens of a pack, P patches of its images, d width, i inner width of the MLP. A layer keeps its input, and of
+//! attention queries, keys, values, output and one number a head (with norms of heads the projection before them
+//! too), of the MLP what stands before its nonlinearity. With checkpointing it keeps its input alone, and one layer
+//! runs in full. The whole is what is held throughout, the larger of the two phases, and on the CPU, where freed
+//! memory is kept for the next step, what a checkpoint takes on top.
 
 use foveate_objectives::{Objective, Signal};
-use foveate_trainer::recipe::{PartName, Recipe};
+use foveate_trainer::recipe::Recipe;
+use foveate_vision::config::VisionAct;
 
-use super::human;
+use super::counts::Counts;
+use super::layout::Layout;
 use super::shape::Shape;
 use crate::failure::{Failure, Outcome};
 
-/// Logits and their gradients of one chunk of tokens.
+/// Logits of one chunk of tokens, and their gradients.
 const LOGITS: f64 = 2.0 * 16.0 * 1048576.0;
 
-/// How numbers are stored and over how many devices a step is spread.
-pub struct Layout {
-    devices: usize,
-    /// Bytes of a weight, and of a number in between.
-    number: f64,
-    /// Bytes of the f32 master of a trained weight, where the weight itself is smaller.
-    master: f64,
-}
+/// Allocators round sizes up and keep blocks that no request fits; what they held over what was asked for, in the
+/// runs of docs/scale.md.
+const SLACK: f64 = 1.1;
 
-impl Layout {
-    /// One process in f32.
-    pub const CPU: Self = Self { devices: 1, number: 4.0, master: 0.0 };
-
-    /// One process a GPU, each with the whole model.
-    pub fn gpus(count: u32) -> Self {
-        Self { devices: count as usize, number: 2.0, master: 4.0 }
-    }
-
-    fn on_gpus(&self) -> bool {
-        self.master > 0.0
-    }
-
-    /// In words.
-    pub fn name(&self) -> String {
-        match self.on_gpus() {
-            false => "the CPU, f32".into(),
-            true => {
-                format!("{} GPU(s), bf16 with f32 masters (an outlook: runs are on the CPU)", self.devices)
-            }
-        }
-    }
-
-    /// Whose memory the table is about.
-    pub fn each(&self) -> &'static str {
-        if self.on_gpus() { " of each GPU" } else { "" }
-    }
-}
+/// Keys and values of answers grow by doubling: half a doubling of room on the mean.
+const GROWTH: f64 = 1.5;
 
 /// Bytes by what they are for.
 pub struct Estimate {
@@ -64,32 +36,44 @@ pub struct Estimate {
 impl Estimate {
     /// Sums.
     pub fn of(recipe: &Recipe, shape: &Shape, layout: &Layout) -> Outcome<Self> {
-        let trained = shape.parameters_of(&recipe.model.train) as f64;
-        let weights = shape.parameters() as f64 * layout.number;
-        let prompts = recipe.rollout.prompts.div_ceil(layout.devices) as f64;
-        let images = prompts * (shape.patches * shape.patch_dim) as f64 * 4.0;
-        let mut rows = vec![("weights", weights)];
+        let (trained, all) = (shape.trained(recipe) as f64, shape.parameters() as f64);
+        let weights = all * layout.number;
+        let counts = Counts::of(recipe, shape, layout, recipe.rollout.max_tokens);
+        let images = counts.patches * shape.patch_dim as f64 * 4.0;
+        let mut rows = vec![("program and libraries", layout.base), ("weights", weights)];
         if needs_reference(recipe)? {
             rows.push(("reference model, for a term", weights));
         }
-        rows.push(("gradients of what is trained", trained * 4.0));
-        rows.push(("AdamW: two moments and masters", trained * (8.0 + layout.master)));
+        rows.push(("gradients of what is trained", layout.shard(trained * 4.0, 2)));
+        rows.push(("AdamW's two moments", layout.shard(trained * 8.0, 1)));
+        if layout.master > 0.0 {
+            rows.push(("f32 masters", layout.shard(trained * layout.master, 1)));
+        }
         rows.push(("images of a step as patches", images));
         let held: f64 = rows.iter().map(|(_, bytes)| bytes).sum();
-        let (rollout, update) = (rollout(recipe, shape, layout), update(recipe, shape, layout));
+        let rollout = SLACK * rollout(&counts, shape, layout);
+        let pack = Counts::of_pack(recipe, shape, layout, recipe.rollout.max_tokens);
+        let update = SLACK * update(&pack, recipe, shape, layout);
         rows.push(("while answering: caches and the prompts' pass", rollout));
         let name = match recipe.model.checkpointing {
             true => "while updating: activations, checkpointed",
             false => "while updating: activations",
         };
         rows.push((name, update));
-        Ok(Self { rows, peak: held + rollout.max(update) })
+        // The weights, then both moments twice: as bytes and as the file. On GPUs they lie in the machine's memory.
+        let written = if layout.on_gpus() { 0.0 } else { weights.max(trained * 16.0) };
+        if written > 0.0 {
+            rows.push(("copies that a checkpoint is written from", written));
+        }
+        Ok(Self { rows, peak: held + rollout.max(update) + written })
     }
 }
 
-fn needs_reference(recipe: &Recipe) -> Outcome<bool> {
+/// Whether a term compares with the model as it was.
+pub fn needs_reference(recipe: &Recipe) -> Outcome<bool> {
     let objective = Objective::new(&recipe.objective, &recipe.term).map_err(Failure::input)?;
-    Ok(objective.needs().contains(&Signal::Reference))
+    let needs = objective.needs().into_iter().chain(objective.reward_needs());
+    Ok(needs.into_iter().any(|signal| matches!(signal, Signal::Reference | Signal::ReferenceDivergence)))
 }
 
 /// Numbers that a token of the text model, or a patch of the tower, has in one layer.
@@ -101,15 +85,23 @@ struct PerRow {
     keys_values: f64,
 }
 
+impl PerRow {
+    fn kept(&self, checkpointing: bool) -> f64 {
+        let each = self.inputs + if checkpointing { 0.0 } else { self.saved };
+        self.layers * each + self.working + if checkpointing { self.saved } else { 0.0 }
+    }
+}
+
 fn text(shape: &Shape) -> PerRow {
     let t = &shape.config.text;
     let (queries, keys) = (t.heads * t.head_dim, t.kv_heads * t.head_dim);
     let (d, i) = (t.hidden_size as f64, t.intermediate_size as f64);
     let (queries, keys_values) = (queries as f64, 2.0 * keys as f64);
+    let raw = if shape.head_norms { queries + keys_values } else { 0.0 };
     PerRow {
         layers: t.layers as f64,
         inputs: 2.0 * d,
-        saved: 2.0 * queries + keys_values + t.heads as f64 + 2.0 * i,
+        saved: 2.0 * queries + keys_values + t.heads as f64 + 2.0 * i + raw,
         working: 3.0 * d + 2.0 * queries + keys_values + 3.0 * i,
         keys_values,
     }
@@ -117,80 +109,48 @@ fn text(shape: &Shape) -> PerRow {
 
 fn tower(shape: &Shape) -> PerRow {
     let v = &shape.config.vision;
+    let fan = if v.act == VisionAct::SwiGlu { 2.0 } else { 1.0 };
     let (d, i) = (v.hidden_size as f64, v.intermediate_size as f64);
     PerRow {
         layers: v.depth as f64,
         inputs: 2.0 * d,
-        saved: 4.0 * d + v.heads as f64 + 2.0 * i,
-        working: 7.0 * d + 3.0 * i,
+        saved: 4.0 * d + v.heads as f64 + fan * i,
+        working: 7.0 * d + (fan + 1.0) * i,
         keys_values: 0.0,
     }
 }
 
-fn turns(recipe: &Recipe) -> usize {
-    recipe.rollout.turns.as_ref().map_or(1, |turns| turns.max)
+/// Numbers that the mergers keep of a patch: the tower's output, a block's input, inner rows and output.
+fn merged(shape: &Shape) -> f64 {
+    let v = &shape.config.vision;
+    let area = (v.merge_size * v.merge_size) as f64;
+    let each = 2.0 * v.hidden_size as f64 + 2.0 * v.out_hidden_size as f64 / area;
+    each * (1 + v.deepstack_blocks.len()) as f64
 }
 
-/// Tokens of an answer at most: its turns, and what it hears between them, an image like a prompt's each.
-fn longest(recipe: &Recipe, shape: &Shape) -> usize {
-    turns(recipe) * recipe.rollout.max_tokens + (turns(recipe) - 1) * shape.prompt_tokens()
-}
-
-/// All prompts of the step in one pass, then the answers at their longest.
-fn rollout(recipe: &Recipe, shape: &Shape, layout: &Layout) -> f64 {
-    let prompts = recipe.rollout.prompts.div_ceil(layout.devices) as f64;
-    let answers = prompts * recipe.rollout.group as f64;
-    let (rows, patches) = (prompts * shape.prompt_tokens() as f64, prompts * shape.patches as f64);
+/// The prompts in as many passes as there are threads, then all answers at their longest.
+fn rollout(counts: &Counts, shape: &Shape, layout: &Layout) -> f64 {
     let (text, tower) = (text(shape), tower(shape));
-    let caches = (rows + answers * longest(recipe, shape) as f64) * text.layers * text.keys_values;
-    let pass = (rows * text.working).max(patches * tower.working);
-    let logits = answers * shape.config.text.vocab_size as f64;
-    (caches + pass) * layout.number + logits * 4.0
+    let at_once = if layout.on_gpus() { counts.prompts } else { rayon::current_num_threads() as f64 };
+    let passes = at_once.min(counts.prompts) / counts.prompts.max(1.0);
+    let rows = counts.prompts * shape.prompt_tokens() as f64;
+    let pass = passes * (rows * text.working).max(counts.patches * tower.working);
+    let grown = if layout.on_gpus() { 1.0 } else { GROWTH };
+    let caches = (rows + grown * counts.answers * counts.answer) * text.layers * text.keys_values;
+    let logits = counts.answers * shape.config.text.vocab_size as f64;
+    (caches + pass) * layout.number + 2.0 * logits * 4.0
 }
 
 /// One pack with its views, forward and backward.
-fn update(recipe: &Recipe, shape: &Shape, layout: &Layout) -> f64 {
-    let prompts = recipe.rollout.prompts.div_ceil(layout.devices * recipe.optim.updates) as f64;
-    let group = (shape.prompt_tokens() + recipe.rollout.group * longest(recipe, shape)) as f64;
-    let least = (shape.prompt_tokens() + longest(recipe, shape)) as f64;
-    let tokens = (prompts * group).min(recipe.optim.token_budget as f64).max(least);
-    let looks = (1 + recipe.rollout.group * (turns(recipe) - 1)) as f64;
-    let patches = (tokens / group).max(1.0) * looks * shape.patches as f64;
-    let kept = |rows: f64, per: PerRow| {
-        let each = per.inputs + if recipe.model.checkpointing { 0.0 } else { per.saved };
-        rows * (per.layers * each + per.working + if recipe.model.checkpointing { per.saved } else { 0.0 })
+fn update(pack: &Counts, recipe: &Recipe, shape: &Shape, layout: &Layout) -> f64 {
+    let checkpointing = recipe.model.checkpointing;
+    let sees = match shape.trains_vision(recipe) {
+        true => pack.patches * (tower(shape).kept(checkpointing) + merged(shape) + shape.patch_dim as f64),
+        false => pack.patches * tower(shape).working,
     };
-    let vision = match recipe.model.train.iter().any(|part| *part != PartName::Text) {
-        true => kept(patches, tower(shape)),
-        false => patches * tower(shape).working,
-    };
+    // Beside the layers: embedded rows, their gradient, and what the head reads.
+    let reads =
+        pack.tokens() * (text(shape).kept(checkpointing) + 4.0 * shape.config.text.hidden_size as f64);
     let views = 1.0 + recipe.view.len() as f64;
-    views * (kept(tokens, text(shape)) + vision) * layout.number + LOGITS
-}
-
-/// What each of some changes would make of the peak, the best first.
-pub fn advice(recipe: &Recipe, shape: &Shape, layout: &Layout, peak: f64) -> Outcome<String> {
-    let mut tries: Vec<(&str, Recipe)> = Vec::new();
-    let mut offer = |what, change: &dyn Fn(&mut Recipe)| {
-        let mut other = recipe.clone();
-        change(&mut other);
-        tries.push((what, other));
-    };
-    offer("model.checkpointing=true", &|r| r.model.checkpointing = true);
-    offer("half of optim.token_budget", &|r| r.optim.token_budget = r.optim.token_budget.div_ceil(2));
-    offer("half of rollout.prompts", &|r| r.rollout.prompts = r.rollout.prompts.div_ceil(2));
-    offer("half of rollout.max_tokens", &|r| r.rollout.max_tokens = r.rollout.max_tokens.div_ceil(2));
-    offer("model.train=[\"merger\"]", &|r| r.model.train = vec![PartName::Merger]);
-    offer("no term that needs a reference model", &|r| r.term.clear());
-    let mut found = Vec::new();
-    for (what, other) in tries {
-        found.push((Estimate::of(&other, shape, layout)?.peak, what));
-    }
-    found.retain(|(bytes, _)| *bytes < peak * 0.99);
-    found.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    if found.is_empty() {
-        return Ok("nothing in the recipe helps: a smaller model or smaller images do".into());
-    }
-    let lines = found.iter().map(|(bytes, what)| format!("{what}: {}", human(*bytes)));
-    Ok(format!("these would help, with what it would then need:\n{}", lines.collect::<Vec<_>>().join("\n")))
+    views * (reads + sees) * layout.number + LOGITS
 }

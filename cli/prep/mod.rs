@@ -10,7 +10,7 @@ mod import;
 mod sheet;
 mod source;
 mod stats;
-mod tokens;
+pub mod tokens;
 mod validate;
 mod views;
 
