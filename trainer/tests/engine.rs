@@ -44,7 +44,7 @@ name = "entropy"
 weight = 0.1
 
 [optim]
-lr = 1e-4
+lr = 2e-5
 updates = 2
 
 [train]
@@ -160,7 +160,7 @@ fn whatever_befalls_the_server_the_weights_are_the_same() {
     let sound = place.weights("sound");
     let fates: [(&str, Fate); 6] = [
         ("hangups", |call| (call % 11 == 4).then_some(Fault::Hangup)),
-        ("statuses", |call| (call % 9 == 3).then_some(Fault::Status(if call % 2 == 0 { 500 } else { 429 }))),
+        ("statuses", |call| (call % 11 == 6).then_some(Fault::Status(if call % 2 == 0 { 500 } else { 429 }))),
         ("garbage", |call| {
             (call % 13 == 2).then_some(if call % 4 == 0 { Fault::Garbage } else { Fault::Cut })
         }),
