@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use foveate_trainer::seeds::{Purpose, seed};
 use foveate_vision::config::{Config, GenerationConfig};
 use foveate_vision::generate::{Generated, Request, Sampling, Stop, generate};
-use foveate_vision::models::VisionLanguageModel;
 use foveate_vision::processor::Processor;
 use serde::Serialize;
 use serde_json::Value;
@@ -15,9 +14,9 @@ use serde_json::Value;
 use crate::conversation::{Conversations, Kind, Row};
 use crate::failure::{Failure, Outcome};
 use crate::hub::{self, Need};
-use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::{interrupt, model};
 
 /// Answer conversations
 ///
@@ -38,6 +37,9 @@ pub struct Args {
     /// A model: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
+    /// An adapter on it (LoRA), of a run that trained one or made by PEFT
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     /// Where the answers go; OUT.jsonl.part until all are there
     #[arg(long, value_name = "OUT.jsonl")]
     out: PathBuf,
@@ -78,7 +80,7 @@ pub fn run(args: &Args) -> Outcome<()> {
     let sampling = args.sampling(&dir, &processor)?;
     let file = Conversations::read(&args.input, Kind::Open, &processor, config.text.vocab_size)?;
     let mut out = Output::create(&args.out, &args.input)?;
-    let model = VisionLanguageModel::load(&dir)?;
+    let model = model::load(&dir, args.adapter.as_deref())?;
     let mut progress = Progress::new("generate", file.rows.len());
     let longest = args.n as usize * args.max_tokens as usize;
     for batch in file.batches(args.token_budget, |row, _| row.prompt_tokens + longest) {

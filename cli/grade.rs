@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use foveate_eval::elsewhere::note;
 use foveate_eval::metrics::{RunSummary, Summary};
 use foveate_eval::policy::Recorded;
 use foveate_eval::settings::{Invocation, Settings, TaskSettings, write_json, write_whole};
@@ -79,7 +80,7 @@ pub fn run(args: &Args) -> Outcome<()> {
         lines.push(b'\n');
     }
     write_whole(&args.out.join(foveate_eval::store::FILE), &lines)?;
-    write_json(&args.out.join("extractors.json"), &others)?;
+    note(&args.out, task.name(), others.clone())?;
     write_json(&args.out.join("summary.json"), &summary)?;
     let (command, version) = (command_line(), env!("CARGO_PKG_VERSION").into());
     let model = records.first().map(|record| record.model.clone()).unwrap_or_default();

@@ -12,6 +12,8 @@ mod grade;
 mod hub;
 mod interrupt;
 mod memory;
+mod merge;
+mod model;
 mod output;
 mod plan;
 mod prep;
@@ -42,6 +44,7 @@ enum Command {
     Train(train::Args),
     Score(score::Args),
     Generate(generate::Args),
+    Merge(merge::Args),
     Corrupt(corrupt::Args),
     Plan(plan::Args),
     Prep(Box<prep::Args>),
@@ -55,6 +58,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Train(args) => train::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Corrupt(args) => corrupt::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Prep(args) => prep::run(&args),

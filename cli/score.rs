@@ -13,9 +13,9 @@ use serde_json::Value;
 use crate::conversation::{Conversations, Kind, Row};
 use crate::failure::{Failure, Outcome};
 use crate::hub::{self, Need};
-use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::{interrupt, model};
 
 /// Score given answers: log-probability and entropy of every token
 ///
@@ -34,6 +34,9 @@ pub struct Args {
     /// A model: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
+    /// An adapter on it (LoRA), of a run that trained one or made by PEFT
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     /// Where the scores go; OUT.jsonl.part until all are there
     #[arg(long, value_name = "OUT.jsonl")]
     out: PathBuf,
@@ -59,7 +62,7 @@ pub fn run(args: &Args) -> Outcome<()> {
     let processor = Processor::from_dir(&dir)?;
     let file = Conversations::read(&args.input, Kind::Completed, &processor, config.text.vocab_size)?;
     let mut out = Output::create(&args.out, &args.input)?;
-    let model = VisionLanguageModel::load(&dir)?;
+    let model = model::load(&dir, args.adapter.as_deref())?;
     let mut progress = Progress::new("score", file.rows.len());
     let cost = |row: &Row, new: bool| row.completion_ids.len() + if new { row.prompt_tokens } else { 0 };
     for batch in file.batches(args.token_budget, cost) {

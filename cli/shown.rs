@@ -9,35 +9,60 @@ use std::sync::atomic::AtomicBool;
 
 use foveate_augment::Scale;
 use foveate_datasets::Split;
-use foveate_eval::policy::{Local, Policy, TextOnly};
+use foveate_eval::policy::{Local, Policy, TextOnly, Turns};
 use foveate_eval::report::{Options, Report};
 use foveate_eval::settings::{Invocation, Settings, TaskSettings, write_json};
 use foveate_eval::stats::Bootstrap;
 use foveate_eval::sweep::{Cell, Plan, images, run as sweep};
 use foveate_eval::{Records, Store, Summary};
 use foveate_trainer::recipe::{EvalRecipe, Recipe};
+use foveate_trainer::turns::Turns as Conversation;
+use foveate_vision::config::Config;
 
 use crate::failure::Outcome;
 use crate::progress::Progress;
 
 /// Writes the report of a finished run; where it is.
-pub fn write(recipe: &Recipe, checkpoint: &Path, stop: &AtomicBool) -> Outcome<PathBuf> {
+pub fn write(recipe: &Recipe, checkpoint: &Path, origin: &Path, stop: &AtomicBool) -> Outcome<PathBuf> {
     let out = recipe.out.join("eval");
     if recipe.model.path == Path::new("tiny") && !recipe.eval.is_empty() {
-        measure(recipe, checkpoint, &out, stop)?;
+        let adapter = recipe.model.adapts().then_some(checkpoint);
+        measure(recipe, (adapter.map_or(checkpoint, |_| origin), adapter), &out, stop)?;
     }
     let page = recipe.out.join("report.html");
     Report::of(std::slice::from_ref(&recipe.out), &Options::default())?.write(&page)?;
     Ok(page)
 }
 
-fn measure(recipe: &Recipe, checkpoint: &Path, out: &Path, stop: &AtomicBool) -> Outcome<()> {
-    let model = Local::open(checkpoint, recipe.rollout.max_tokens, 0.0)?;
-    let blind = TextOnly::new(model.clone());
+/// A model directory, and the adapter on it where the run trained one.
+type Measured<'a> = (&'a Path, Option<&'a Path>);
+
+fn measure(recipe: &Recipe, measured: Measured, out: &Path, stop: &AtomicBool) -> Outcome<()> {
+    let model = Local::open(measured.0, recipe.rollout.max_tokens, 0.0)?;
+    let model = measured.1.into_iter().try_fold(model, |model, adapter| model.with_adapter(adapter))?;
+    match &recipe.rollout.turns {
+        None => twice(recipe, measured, model, out, stop),
+        Some(turns) => {
+            let family = Config::from_dir(measured.0)?.family;
+            let rules = Conversation::rules(turns, family, &model.processor().images)?;
+            twice(recipe, measured, Turns::new(model, rules), out, stop)
+        }
+    }
+}
+
+/// As it is, and with closed eyes.
+fn twice<P: Policy + Clone>(
+    recipe: &Recipe,
+    measured: Measured,
+    policy: P,
+    out: &Path,
+    stop: &AtomicBool,
+) -> Outcome<()> {
+    let blind = TextOnly::new(policy.clone());
     let mut store = Store::open(out)?;
     for eval in &recipe.eval {
-        ask(recipe, eval, checkpoint, &model, &mut store, out, stop)?;
-        ask(recipe, eval, checkpoint, &blind, &mut store, out, stop)?;
+        ask(recipe, eval, measured, &policy, &mut store, out, stop)?;
+        ask(recipe, eval, measured, &blind, &mut store, out, stop)?;
     }
     let records: Records = store.finish()?;
     Ok(write_json(&out.join("summary.json"), &Summary::of(&records.sorted(), &Bootstrap::default()))?)
@@ -47,7 +72,7 @@ fn measure(recipe: &Recipe, checkpoint: &Path, out: &Path, stop: &AtomicBool) ->
 fn ask<P: Policy>(
     recipe: &Recipe,
     eval: &EvalRecipe,
-    checkpoint: &Path,
+    measured: Measured,
     policy: &P,
     store: &mut Store,
     out: &Path,
@@ -66,7 +91,7 @@ fn ask<P: Policy>(
     });
     let cells = Cell::all(&eval.corruptions, &eval.severities, Some(&seen))?;
     let plan = Plan { task: task.as_ref(), split: Split::Test, seed, scale: Scale::Native, cells, images };
-    let command = command(eval, &settings, checkpoint, recipe, policy.name().ends_with("(text only)"));
+    let command = command(eval, &settings, measured, recipe, policy.name().ends_with("(text only)"));
     let version = env!("CARGO_PKG_VERSION").into();
     Settings::note(
         out,
@@ -82,15 +107,22 @@ fn ask<P: Policy>(
 fn command(
     eval: &EvalRecipe,
     task: &TaskSettings,
-    checkpoint: &Path,
+    (model, adapter): Measured,
     recipe: &Recipe,
     blind: bool,
 ) -> String {
     let mut words = vec!["foveate eval --task".to_owned(), eval.task.clone()];
     words.extend(task.data.iter().map(|data| format!("--data {}", data.display())));
     words.extend(task.size.map(|size| format!("--size {size}")));
-    words.push(format!("--model {}", checkpoint.display()));
+    words.push(format!("--model {}", model.display()));
+    words.extend(adapter.map(|adapter| format!("--adapter {}", adapter.display())));
     words.extend(blind.then(|| "--text-only".into()));
+    if let Some(turns) = &recipe.rollout.turns {
+        words.push(format!("--turns {} --max-turns {}", turns.script, turns.max));
+        words.extend((!turns.forced).then(|| "--may-answer".into()));
+        words.extend(turns.min_side.map(|side| format!("--min-side {side}")));
+        words.extend(turns.frame.map(|frame| format!("--frame {}", frame.name())));
+    }
     if !eval.corruptions.is_empty() {
         words.push(format!("--corruptions {}", eval.corruptions.join(",")));
         let levels: Vec<String> = eval.severities.iter().map(ToString::to_string).collect();

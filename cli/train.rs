@@ -56,11 +56,12 @@ pub fn run(args: &Args) -> Outcome<()> {
             Failure::work(format!("stopped after step {step} as asked")).help(format!("go on: {again}"))
         );
     }
-    let page = shown::write(trainer.recipe(), &finished.checkpoint, &stop)?;
+    let page = shown::write(trainer.recipe(), &finished.checkpoint, &trainer.policy().origin, &stop)?;
     let minutes = started.elapsed().as_secs_f64() / 60.0;
     println!("\n{table}\n  {:<22}{minutes:.1} minutes\n", "time");
     println!("  {:<22}{}", "run directory", out.display());
-    println!("  {:<22}{}", "trained model", finished.checkpoint.display());
+    let trained = if trainer.recipe().model.adapts() { "trained adapter" } else { "trained model" };
+    println!("  {trained:<22}{}", finished.checkpoint.display());
     println!("  {:<22}{}", "report", page.display());
     println!("  {:<22}metrics.jsonl, completions.jsonl, TensorBoard events", "there are also");
     Ok(())

@@ -12,8 +12,8 @@ use std::sync::atomic::AtomicBool;
 use foveate_datasets::{Grade, ImageRef, Outcome, Sample, Split, Task, grade};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
 use foveate_trainer::ask::Asker;
-use foveate_trainer::engine::Local;
 use foveate_trainer::data::Source;
+use foveate_trainer::engine::Local;
 use foveate_trainer::log::Metrics;
 use foveate_trainer::micro;
 use foveate_trainer::optim::{AdamW, AdamWConfig, Schedule, ScheduleKind, Slot};
@@ -122,7 +122,7 @@ struct Run {
 impl Run {
     fn load(dir: &Path, train: Trained) -> Done<Self> {
         let mut policy = LocalPolicy::load(dir)?;
-        policy.train(&ModelRecipe::default());
+        policy.train(&ModelRecipe::default())?;
         let script = "brief".into();
         let turns = TurnsRecipe { script, train, min_side: Some(4.0), ..TurnsRecipe::default() };
         let turns = Turns::new(&turns, &policy)?;

@@ -1,10 +1,15 @@
 //! How well corrupting and answering overlap: the wall time of a sweep beside that of either alone.
 //!
-//!     cargo run --release --example bench_sweep -- MODEL_DIR [SIDE] [QUESTIONS] [TOKENS]
+//!     RAYON_NUM_THREADS=1 cargo run --release --example bench_sweep -- MODEL_DIR [SIDE] [QUESTIONS] [TOKENS]
 //!
 //! Asks about drawn pictures of SIDE pixels, clean and under corruptions. `corrupting` is the sweep with a
 //! policy that prepares pictures as the model wants them and answers at once; `model` is the model on prepared
-//! pictures. The last line is the sweep's time over the larger of the two.
+//! pictures. The last column is the sweep's time over the larger of the two.
+//!
+//! What that ratio can be depends on who shares what. With one thread for each side (`RAYON_NUM_THREADS=1`) on two
+//! cores, or with a model elsewhere, the sides do not compete and a perfect overlap is 1. Where both may use every core,
+//! either alone fills the machine already, and the best is that no core waits: the CPU time over wall time and cores,
+//! which is printed too.
 #![allow(clippy::unwrap_used)] // a measurement, not a library
 
 use foveate_augment::Scale;
@@ -82,7 +87,10 @@ fn main() {
     let cells = Cell::all(&names, &[1, 3, 5], None).unwrap();
     let images = images(task.as_ref(), Split::Test, Some(questions), 0, (0, 1)).unwrap();
     let plan = Plan { task: task.as_ref(), split: Split::Test, seed: 0, scale: Scale::Native, cells, images };
+    let (cores, threads) =
+        (std::thread::available_parallelism().map_or(1, usize::from), rayon::current_num_threads());
     println!("{} questions about pictures of {side} x {side}, {tokens} tokens", plan.len());
+    println!("{threads} threads to prepare, {threads} to answer, {cores} cores");
 
     let keeping = Mute { model: &model, kept: Some(Mutex::default()) };
     timed(&plan, &keeping);
@@ -106,9 +114,10 @@ fn main() {
         let (answering, answering_cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
         let (whole, whole_cpu) = timed(&plan, &model);
         let ratio = whole / corrupting.max(answering);
+        let busy = 100.0 * whole_cpu / (whole * cores as f64);
         println!(
             "round {round}: corrupting {corrupting:.2} s ({corrupting_cpu:.2} CPU), model {answering:.2} s \
-             ({answering_cpu:.2} CPU), sweep {whole:.2} s ({whole_cpu:.2} CPU): {ratio:.2}"
+             ({answering_cpu:.2} CPU), sweep {whole:.2} s ({whole_cpu:.2} CPU, {busy:.0} % of {cores} cores): {ratio:.2}"
         );
     }
 }

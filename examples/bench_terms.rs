@@ -106,7 +106,7 @@ fn main() -> Outcome<()> {
     tiny::write(&dir, &TinySpec::quickstart())?;
     let (policy, frozen) = (LocalPolicy::load(&dir)?, LocalPolicy::load(&dir)?);
     std::fs::remove_dir_all(&dir)?;
-    policy.model.set_trainable(&[Part::Vision, Part::Merger, Part::Text]);
+    policy.model.set_trainable(&Part::ALL);
     let mut optim =
         AdamW::new(policy.model.parameters().iter().map(Slot::from).collect(), AdamWConfig::default())?;
     let group = group(&policy, size, right, tokens)?;

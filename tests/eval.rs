@@ -197,6 +197,64 @@ fn a_report_is_one_page_that_needs_nothing_else() {
 }
 
 #[test]
+fn answers_of_several_turns_are_records_like_others_and_the_report_says_where_was_looked() {
+    let place = Place::new();
+    let small: Vec<&'static str> = EVAL.iter().map(|word| if *word == "60" { "12" } else { *word }).collect();
+    let asked = |more: &[&'static str]| -> Vec<&'static str> {
+        [&small[..], &["--severities", "3", "--out", "a"], more].concat()
+    };
+    place.done(&asked(&["--turns", "brief"]));
+    place.done(&asked(&[]));
+    let records: Vec<Value> = place.lines("a").iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (talks, single): (Vec<_>, Vec<_>) =
+        records.iter().partition(|record| record["sampling"].as_str().unwrap().starts_with("brief in 2 turns"));
+    assert_eq!((talks.len(), single.len()), (48, 48));
+    assert!(talks.iter().all(|record| record["turns"][0]["reply"].is_string()));
+    assert!(single.iter().all(|record| record["turns"].as_array().unwrap().is_empty()));
+    // A small untrained model names no box.
+    place.done(&["report", "a", "--out", "page.html"]);
+    let page = place.read("page.html");
+    for word in ["no usable box: no-block", "usable boxes", "brief in 2 turns", "in one turn"] {
+        assert!(page.contains(word), "{word}");
+    }
+    for (words, hint) in [
+        (&["--turns", "chatty"][..], "brief"),
+        (&["--turns", "brief", "--frame", "inches"][..], "thousandths"),
+        (&["--max-turns", "3"][..], "--turns"),
+        (&["--turns", "brief", "--likelihood"][..], "cannot be used with"),
+        (&["--likelihood"][..], "cannot be used with"),
+    ] {
+        let message = place.refused(&asked(words));
+        assert!(message.contains(hint), "{words:?}: {message}");
+    }
+    let server = ["eval", "--task", "shapes", "--endpoint", "http://127.0.0.1:9/v1", "--served-model", "m", "--out", "x"];
+    let message = place.refused(&[&server[..], &["--turns", "mgpo"]].concat());
+    assert!(message.contains("--processor") && message.contains("--turns"), "{message}");
+}
+
+/// A model of a run is measured against what it was trained on, also where the run's recipe has keys of another version.
+#[test]
+fn what_a_run_was_trained_on_is_read_from_its_recipe() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.at("run/checkpoints")).unwrap();
+    std::fs::rename(place.at("model"), place.at("run/checkpoints/step-000001")).unwrap();
+    let recipe = "seed = 1\nnew_key = 2\n[later]\nkey = 3\n[[view]]\nname = \"a\"\nmore = 1\n\
+                  corruptions = [\"contrast\"]\n[[view]]\nname = \"b\"\ncorruptions = [\"fog\"]\n";
+    std::fs::write(place.at("run/recipe.resolved.toml"), recipe).unwrap();
+    let asked = ["eval", "--task", "shapes", "--size", "56", "--limit", "3", "--severities", "3", "--max-tokens", "2"];
+    let model = ["--corruptions", "contrast,gaussian_noise", "--model", "run/checkpoints/step-000001", "--out", "out"];
+    place.done(&[&asked[..], &model].concat());
+    for line in place.lines("out") {
+        let record: Value = serde_json::from_str(&line).unwrap();
+        let seen = record["corruption"].as_str().map(|name| name == "contrast");
+        assert_eq!(record["seen"].as_bool(), seen, "{line}");
+    }
+    std::fs::write(place.at("run/recipe.resolved.toml"), "[[view]]\ncorruptions = 3\n").unwrap();
+    let message = place.refused(&[&asked[..], &model].concat());
+    assert!(message.contains("recipe.resolved.toml") && message.contains("corruptions"), "{message}");
+}
+
+#[test]
 fn baselines_and_recorded_responses_are_policies_too() {
     let place = Place::new();
     let asked = ["eval", "--task", "shapes", "--size", "56", "--limit", "24", "--out", "out"];

@@ -52,6 +52,14 @@ impl Place {
         said
     }
 
+    /// The page about `out`.
+    fn report(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+        let output = command.current_dir(self.0.path()).args(["report", "out", "--out", "page.html"]).output();
+        assert_eq!(output.unwrap().status.code(), Some(0));
+        fs::read_to_string(self.at("page.html")).unwrap()
+    }
+
     fn json(&self, name: &str) -> Value {
         serde_json::from_str(&fs::read_to_string(self.at(name)).unwrap()).unwrap()
     }
@@ -94,6 +102,14 @@ fn a_failed_call_is_not_wrong_and_extractors_disagree() {
     assert_eq!(lmms["counts"], json!({"right": 0, "wrong": 2, "unparsed": 0, "failed": 1}));
     assert_eq!((&lmms["disagreement"], &lmms["only"]), (&json!(0.5), &json!([1, 0])));
     assert_eq!(lmms["examples"][0]["read"], json!(["A", "B"]));
+    assert!(others.as_array().unwrap().iter().all(|other| other["task"] == "vstar"));
+    // The report says how the readings part, and on what.
+    let page = place.report();
+    for word in ["As other programs read it", "<td>lmms-eval</td><td>vstar</td>", "1 of 2", "Based on the image"] {
+        assert!(page.contains(word), "{word}");
+    }
+    let plain = fs::read_to_string(place.at("page.md")).unwrap();
+    assert!(plain.contains("| vstar | responses | lmms-eval | 0.0 % | 50.0 % | 1 of 2 |"), "{plain}");
     // Again: the same files; and nothing but these responses may be overwritten.
     let first = fs::read(place.at("out/summary.json")).unwrap();
     place.done("vstar", &benchmark("vstar_folder"), &[]);

@@ -4,10 +4,11 @@
 
 DIR is a model directory of foveate's (the quickstart's checkpoint, say). Starts `transformers serve` with it on the
 CPU, runs `foveate eval` on clean and corrupted pictures once with `--model DIR` and once with `--endpoint`, and
-compares response by response. Pictures go as they are, as this server refuses requests with `return_token_ids`, which
-`--processor` sends; choose a size that the model does not resize. Both sides are f32; where two tokens are nearly equally likely the last bit of a sum
-may decide, so a difference is shown with the question it was about. Fails unless all answers of the server came and
-all are equal. Tried with transformers 5.23.0 (pip install "transformers[serving]"), torch 2.15.0.
+compares response by response; then the same in conversations of two turns (`--turns brief`). Pictures go as PNG in the
+size that the model sees (`--processor DIR`), without `return_token_ids`, which this server refuses. Both sides are f32;
+where two tokens are nearly equally likely the last bit of a sum may decide, so a difference is shown with the question
+it was about. Fails unless all answers of the server came and all are equal. Tried with transformers 5.23.0
+(pip install "transformers[serving]"), torch 2.15.0.
 """
 import argparse
 import json
@@ -38,6 +39,23 @@ def records(folder):
     return {(r["sample"], r["corruption"], r["severity"]): r for r in rows}
 
 
+def said(record):
+    """All that the model said, turn by turn."""
+    return [turn["reply"] for turn in record["turns"]] + [record["response"]]
+
+
+def compare(ours, theirs, what):
+    assert ours.keys() == theirs.keys(), (len(ours), len(theirs))
+    differ = [key for key in ours if said(ours[key]) != said(theirs[key])]
+    for key in differ[:10]:
+        print(key, said(ours[key]), said(theirs[key]))
+    sizes = [key for key in ours if ours[key]["size"] != theirs[key]["size"]]
+    distinct = len({tuple(said(r)) for r in ours.values()})
+    print(f"{what}: {len(ours)} greedy answers ({distinct} different ones), {len(differ)} differ; {len(sizes)} pictures of "
+          f"another size")
+    return bool(differ or sizes)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("dir", type=pathlib.Path)
@@ -56,29 +74,23 @@ def main():
         server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
         try:
             wait_until_up(url, server, 300)
-            asked = ["eval", "--task", args.task, "--size", args.size, "--limit", args.limit, "--seed", "7",
+            asked = [args.foveate, "eval", "--task", args.task, "--size", args.size, "--limit", args.limit, "--seed", "7",
                      "--corruptions", "gaussian_noise,contrast,pixelate", "--severities", "3", "--max-tokens", "8"]
-            local = [args.foveate, *asked, "--model", model, "--out", tmp / "local"]
-            remote = [args.foveate, *asked, "--endpoint", f"{url}/v1", "--served-model", model,
-                      "--concurrency", "4", "--out", tmp / "remote"]
-            subprocess.run(local, check=True)
-            done = subprocess.run(remote)
-            if done.returncode:
-                print((tmp / "serve.log").read_text()[-3000:])
-                sys.exit(done.returncode)
+            server_words = ["--endpoint", f"{url}/v1", "--served-model", model, "--processor", model, "--no-token-ids",
+                            "--concurrency", "4"]
+            failed = False
+            for what, words in [("one turn", []), ("two turns", ["--turns", "brief"])]:
+                here, there = tmp / f"{what} here", tmp / f"{what} there"
+                subprocess.run([*asked, *words, "--model", model, "--out", here], check=True)
+                done = subprocess.run([*asked, *words, *server_words, "--out", there])
+                if done.returncode:
+                    print((tmp / "serve.log").read_text()[-3000:])
+                    sys.exit(done.returncode)
+                failed |= compare(records(here), records(there), what)
         finally:
             server.terminate()
             server.wait()
-        ours, theirs = records(tmp / "local"), records(tmp / "remote")
-    assert ours.keys() == theirs.keys(), (len(ours), len(theirs))
-    differ = [key for key in ours if ours[key]["response"] != theirs[key]["response"]]
-    for key in differ[:10]:
-        print(key, repr(ours[key]["response"]), repr(theirs[key]["response"]))
-    sizes = [key for key in ours if ours[key]["size"] != theirs[key]["size"]]
-    distinct = len({r["response"] for r in ours.values()})
-    print(f"{len(ours)} greedy answers ({distinct} different ones), {len(differ)} differ; {len(sizes)} pictures of "
-          f"another size")
-    sys.exit(bool(differ or sizes))
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ pub use asked::against;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use foveate_eval::policy::{Endpoint, Local, Policy, Recorded, TextOnly};
+use foveate_eval::elsewhere::note;
+use foveate_eval::likelihood::Likeliest;
+use foveate_eval::policy::{Endpoint, Local, Pictures, Policy, Recorded, TextOnly, Turns};
 use foveate_eval::settings::{Invocation, Settings, write_json};
 use foveate_eval::stats::Bootstrap;
 use foveate_eval::sweep::{Event, Tally, run as sweep};
 use foveate_eval::{Store, Summary, elsewhere, report};
+use foveate_vision::grounding::Protocol;
 
 use crate::failure::{Failure, Outcome};
 use crate::hub::{self, Need};
@@ -59,14 +62,27 @@ pub fn run(args: &Args) -> Outcome<()> {
                 Some(title) => model.called(title),
                 None => model,
             };
+            let model = args.policy.adapter.iter().try_fold(model, |model, dir| model.with_adapter(dir))?;
             for pixels in args.policy.budgets() {
                 let model = pixels.map_or_else(|| Ok(model.clone()), |most| model.with_max_pixels(most))?;
-                work.measure(model)?;
+                match args.policy.likelihood {
+                    true => work.measure(Likeliest(model), None)?,
+                    false => {
+                        let protocol = args.policy.protocol(Some(&model.processor().images), stop)?;
+                        work.measure(model, protocol)?;
+                    }
+                }
             }
         }
         policies::Kind::Endpoint(url, name) => {
             for pixels in args.policy.budgets() {
-                work.measure(Endpoint::new(args.policy.endpoint(url, name, pixels, stop)?, stop)?)?;
+                let options = args.policy.endpoint(url, name, pixels, stop)?;
+                let images = match &options.pictures {
+                    Pictures::Model(processor) => Some(&processor.images),
+                    Pictures::AsTheyAre(_) => None,
+                };
+                let protocol = args.policy.protocol(images, stop)?;
+                work.measure(Endpoint::new(options, stop)?, protocol)?;
             }
         }
         policies::Kind::Responses(file) => work.ask(&Recorded::read(file)?)?,
@@ -85,10 +101,13 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn measure<P: Policy>(&mut self, policy: P) -> Outcome<()> {
-        match self.args.policy.text_only {
-            true => self.ask(&TextOnly::new(policy)),
-            false => self.ask(&policy),
+    /// Asks a model, in one turn or by `protocol` in several.
+    fn measure<P: Policy>(&mut self, policy: P, protocol: Option<Protocol>) -> Outcome<()> {
+        match (protocol, self.args.policy.text_only) {
+            (None, false) => self.ask(&policy),
+            (None, true) => self.ask(&TextOnly::new(policy)),
+            (Some(protocol), false) => self.ask(&Turns::new(policy, protocol)),
+            (Some(protocol), true) => self.ask(&TextOnly::new(Turns::new(policy, protocol))),
         }
     }
 
@@ -131,9 +150,7 @@ impl Work<'_> {
         write_json(&out.join("summary.json"), &summary)?;
         let plan = self.asked.plan();
         let others = elsewhere(plan.task, plan.split, &records)?;
-        if !others.is_empty() {
-            write_json(&out.join("extractors.json"), &others)?;
-        }
+        note(out, plan.task.name(), others)?;
         print!("{}", report::brief(&summary));
         println!("\n  {:<22}{}", "records and summary", out.display());
         println!("  {:<22}foveate report {} --out report.html", "to look at them", out.display());

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use foveate_eval::policy::{BaselineKind, EndpointOptions, Pictures};
 use foveate_eval::server::Retry;
-use foveate_trainer::recipe;
+use foveate_vision::config::Config;
+use foveate_vision::grounding::{Frame, Protocol};
+use foveate_vision::images::ImageProcessor;
 use foveate_vision::processor::Processor;
+use serde::Deserialize;
 
 use crate::failure::{Failure, Outcome};
 use crate::hub::{self, Need};
@@ -23,6 +26,9 @@ pub struct Args {
     /// A model, run in this process: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// An adapter on the model (LoRA), of a run that trained one or made by PEFT
+    #[arg(long, value_name = "DIR", requires = "model")]
+    pub adapter: Option<PathBuf>,
     /// A server with OpenAI's chat completions: http://HOST:PORT/v1. A key is read from OPENAI_API_KEY
     #[arg(long, value_name = "URL", requires = "served_model")]
     endpoint: Option<String>,
@@ -38,10 +44,33 @@ pub struct Args {
     /// The directory or name of the served model: pictures are then sent at its own size, and token ids compared
     #[arg(long, value_name = "MODEL", requires = "endpoint")]
     processor: Option<PathBuf>,
+    /// Do not ask the server for the prompt's token ids, for servers that refuse the field
+    #[arg(long, requires = "processor")]
+    no_token_ids: bool,
     /// Show grey pictures: what the text alone gives away
     #[arg(long, conflicts_with_all = ["responses", "baseline"])]
     pub text_only: bool,
-    /// Longest answer in tokens
+    /// Choose the likeliest option instead of generating, as V*'s authors do with --wording official
+    #[arg(long, requires = "model", conflicts_with_all = ["turns", "temperature", "max_tokens"])]
+    pub likelihood: bool,
+    /// Let the model say where to look, show it that part, then let it answer (MGPO), in the words of this
+    /// script: mgpo or brief. A server needs --processor with it
+    #[arg(long, value_name = "SCRIPT", conflicts_with_all = ["responses", "baseline"])]
+    turns: Option<String>,
+    /// Turns of the model with --turns, the answer included
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "turns", value_parser = positive)]
+    max_turns: usize,
+    /// With --turns, take a reply without a box as the answer
+    #[arg(long, requires = "turns")]
+    may_answer: bool,
+    /// What boxes count with --turns: pixels or thousandths; else what the model's family does
+    #[arg(long, value_name = "NAME", requires = "turns")]
+    frame: Option<String>,
+    /// With --turns, refuse a box unless both of its sides are longer, in pixels as the model reads them; else a
+    /// token's side
+    #[arg(long, value_name = "PIXELS", requires = "turns")]
+    min_side: Option<f64>,
+    /// Longest answer in tokens; with --turns, of each turn
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive)]
     pub max_tokens: usize,
     /// 0 takes the likeliest token each time
@@ -145,21 +174,61 @@ impl Args {
             max_tokens: self.max_tokens,
             temperature: self.temperature,
             pictures,
+            compare_ids: !self.no_token_ids,
         })
     }
 
-    /// The corruptions that the model of a run directory (`RUN/checkpoints/step-…`) was trained on.
+    /// The rules of a conversation with the model whose pictures are resized by `images`.
+    pub fn protocol(
+        &self,
+        images: Option<&ImageProcessor>,
+        stop: &AtomicBool,
+    ) -> Outcome<Option<Protocol>> {
+        let Some(script) = &self.turns else { return Ok(None) };
+        let dir = self.model.as_ref().or(self.processor.as_ref());
+        let (Some(dir), Some(images)) = (dir, images) else {
+            return Err(wrong("--processor", "the served model's directory with --turns", "missing"));
+        };
+        let dir = hub::model(dir, Need::Processor, Some(stop))?.path;
+        let mut protocol = Protocol::new(script, Config::from_dir(&dir)?.family, images)?;
+        (protocol.turns, protocol.forced) = (self.max_turns, !self.may_answer);
+        protocol.rules.min_side = self.min_side.unwrap_or(protocol.rules.min_side);
+        if let Some(name) = &self.frame {
+            let known = Frame::ALL.map(Frame::name).join(" or ");
+            let found = Frame::ALL.into_iter().find(|frame| frame.name() == name);
+            protocol.frame = found.ok_or_else(|| wrong("--frame", &known, name))?;
+        }
+        Ok(Some(protocol))
+    }
+
+    /// The corruptions that the model or adapter of a run directory (`RUN/checkpoints/step-…`) was trained on.
     pub fn trained_on(&self) -> Outcome<Option<Vec<String>>> {
-        let run = self.model.as_ref().and_then(|dir| dir.canonicalize().ok());
+        let run = self.adapter.as_ref().or(self.model.as_ref()).and_then(|dir| dir.canonicalize().ok());
         let Some(recipe) = run.and_then(|dir| Some(dir.parent()?.parent()?.join(RECIPE))) else {
             return Ok(None);
         };
         if !recipe.is_file() {
             return Ok(None);
         }
-        let recipe = recipe::from_file(&recipe, &[])?;
-        Ok(Some(recipe.view.into_iter().flat_map(|view| view.corruptions).collect()))
+        let text = std::fs::read_to_string(&recipe).map_err(Failure::io(&recipe))?;
+        let views: Views =
+            toml::from_str(&text).map_err(|error| Failure::input(error).at(recipe.display()))?;
+        Ok(Some(views.view.into_iter().flat_map(|view| view.corruptions).collect()))
     }
+}
+
+/// Of a recipe, what was trained on beside clean pictures. A run of another version may have keys that this one does
+/// not know, and its model is measured all the same.
+#[derive(Deserialize)]
+struct Views {
+    #[serde(default)]
+    view: Vec<View>,
+}
+
+#[derive(Deserialize)]
+struct View {
+    #[serde(default)]
+    corruptions: Vec<String>,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

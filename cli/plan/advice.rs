@@ -36,7 +36,7 @@ fn tries(recipe: &Recipe, layout: &Layout) -> Vec<(String, Recipe, Layout)> {
     offer("half of optim.token_budget", &|r, _| r.optim.token_budget = r.optim.token_budget.div_ceil(2));
     offer("half of rollout.prompts", &|r, _| r.rollout.prompts = r.rollout.prompts.div_ceil(2));
     offer("half of rollout.max_tokens", &|r, _| r.rollout.max_tokens = r.rollout.max_tokens.div_ceil(2));
-    offer("model.train=[\"merger\"]", &|r, _| r.model.train = vec![PartName::Merger]);
+    offer("model.train=[\"merger\"]", &|r, _| r.model.train = Some(vec![PartName::Merger]));
     offer("no term that needs a reference model", &|r, _| r.term.clear());
     if layout.on_gpus() {
         offer("twice as many GPUs", &|_, l| l.ranks *= 2);

@@ -49,7 +49,7 @@ pub struct Shape {
     /// What config.json says.
     pub config: Config,
     /// Parameters of each part.
-    pub parts: [(PartName, usize); 3],
+    pub parts: [(PartName, usize); 5],
     /// Numbers in the matrices of the tower, of the mergers and of the text layers.
     pub tower_weights: usize,
     /// As before.
@@ -85,7 +85,8 @@ impl Shape {
         let text = asked.text.or(counted).unwrap_or(TEXT);
         let parts = count(&config);
         let [tower_weights, merger_weights, text_weights] = matrices(&config);
-        let adapters = asked.lora.map(|rank| rank as usize * adapted(&config));
+        let rank = asked.lora.map(|rank| rank as usize).or(recipe.model.lora.as_ref().map(|lora| lora.rank));
+        let adapters = rank.map(|rank| rank * adapted(&config));
         let head_norms = tiny::tensors(&config).any(|(name, _)| name.contains("q_norm"));
         Ok(Self {
             config,
@@ -105,17 +106,18 @@ impl Shape {
 
     /// Parameters that the recipe trains.
     pub fn trained(&self, recipe: &Recipe) -> usize {
-        self.adapters.unwrap_or_else(|| self.parameters_of(&recipe.model.train))
+        self.adapters.unwrap_or_else(|| self.parameters_of(recipe.model.trained()))
     }
 
     /// Whether gradients of the text model's matrices are computed.
     pub fn trains_text(&self, recipe: &Recipe) -> bool {
-        self.adapters.is_none() && recipe.model.train.contains(&PartName::Text)
+        self.adapters.is_none() && recipe.model.trained().contains(&PartName::Text)
     }
 
     /// Whether gradients flow into what reads images.
     pub fn trains_vision(&self, recipe: &Recipe) -> bool {
-        self.adapters.is_none() && recipe.model.train.iter().any(|part| *part != PartName::Text)
+        let sees = |part: &PartName| matches!(part, PartName::Vision | PartName::Merger);
+        self.adapters.is_none() && recipe.model.trained().iter().any(sees)
     }
 
     /// Numbers in the output projection.
@@ -140,7 +142,8 @@ impl Shape {
 
     /// One line.
     pub fn model(&self) -> String {
-        let [vision, merger, text] = self.parts.map(|(_, count)| millions(count));
+        let [vision, merger, text, table, head] = self.parts.map(|(_, count)| count);
+        let [vision, merger, text] = [vision, merger, text + table + head].map(millions);
         let all = millions(self.parameters());
         let family = self.config.family.row().architecture;
         format!("{family}, {all} parameters: vision {vision}, merger {merger}, text {text}")
@@ -198,13 +201,15 @@ impl Model {
 }
 
 /// Parameters by part, from the published layout.
-fn count(config: &Config) -> [(PartName, usize); 3] {
-    let mut parts = [(PartName::Vision, 0), (PartName::Merger, 0), (PartName::Text, 0)];
+fn count(config: &Config) -> [(PartName, usize); 5] {
+    let mut parts = PartName::ALL.map(|part| (part, 0));
     let vision = config.family.row().vision_prefix;
     for (name, shape) in tiny::tensors(config) {
         let part = match name.strip_prefix(vision) {
             Some(inner) if inner.starts_with("merger") || inner.starts_with("deepstack_merger") => 1,
             Some(_) => 0,
+            None if name.ends_with("embed_tokens.weight") => 3,
+            None if name.starts_with("lm_head") => 4,
             None => 2,
         };
         parts[part].1 += shape.iter().product::<usize>();

@@ -2,7 +2,7 @@
 //!
 //! Decides the limits under which anything is decoded; a claim of a header is checked before memory is taken.
 
-use crate::{Error, Result};
+use crate::{Error, Part, Result};
 use image::{ImageReader, RgbImage};
 use parquet::data_type::ByteArray;
 use std::io::{BufRead, Cursor, Seek};
@@ -88,6 +88,13 @@ pub enum ImageRef {
         /// Where they came from, for messages and for export.
         name: String,
     },
+    /// A piece of a larger file.
+    Part {
+        /// Where it lies.
+        part: Part,
+        /// What it is called there, for messages and for export; empty where it has no name.
+        name: String,
+    },
 }
 
 impl ImageRef {
@@ -97,16 +104,19 @@ impl ImageRef {
             Self::Rgb(image) => format!("drawn {}x{}", image.width(), image.height()),
             Self::Path(path) => path.display().to_string(),
             Self::Bytes { name, bytes } if name.is_empty() => format!("of {} bytes", bytes.len()),
-            Self::Bytes { name, .. } => name.clone(),
+            Self::Part { name, part } if name.is_empty() => format!("of {} bytes", part.len()),
+            Self::Bytes { name, .. } | Self::Part { name, .. } => name.clone(),
         }
     }
 
-    /// Whether both are the same picture by what is at hand: pixels, path or encoded bytes. No file is opened and nothing decoded.
+    /// Whether both are the same picture by what is at hand: pixels, path, encoded bytes or a place in a file. Nothing is decoded,
+    /// and a file is read only where two of its parts look alike.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Rgb(a), Self::Rgb(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::Path(a), Self::Path(b)) => a == b,
             (Self::Bytes { bytes: a, .. }, Self::Bytes { bytes: b, .. }) => a[..] == b[..],
+            (Self::Part { part: a, .. }, Self::Part { part: b, .. }) => a.same(b),
             _ => false,
         }
     }
@@ -126,7 +136,7 @@ impl ImageRef {
     pub fn decode_within(&self, limits: DecodeLimits) -> Result<Arc<RgbImage>> {
         match self {
             Self::Rgb(image) => Ok(image.clone()),
-            Self::Path(_) | Self::Bytes { .. } => {
+            Self::Path(_) | Self::Bytes { .. } | Self::Part { .. } => {
                 let bytes = self.encoded(limits)?;
                 decode_bytes(&bytes, limits).map(Arc::new).map_err(|m| self.error(m))
             }
@@ -144,6 +154,10 @@ impl ImageRef {
             Self::Bytes { bytes, .. } => {
                 read(guess(Box::new(Cursor::new(&bytes[..]))).map_err(|m| self.error(m))?)
             }
+            Self::Part { .. } => {
+                let bytes = self.encoded(DecodeLimits::default())?;
+                read(guess(Box::new(Cursor::new(&bytes[..]))).map_err(|m| self.error(m))?)
+            }
             Self::Path(path) => {
                 let file = std::fs::File::open(path).map_err(Error::io(path))?;
                 read(guess(Box::new(std::io::BufReader::new(file))).map_err(|m| self.error(m))?)
@@ -159,17 +173,33 @@ impl ImageRef {
         let bytes = match self {
             Self::Rgb(image) => return png(image).map(Encoded::from).map_err(|m| self.error(m)),
             Self::Bytes { bytes, .. } => bytes.clone(),
+            Self::Part { part, .. } => {
+                self.within(part.len(), limits)?;
+                part.read().map_err(|m| self.error(m))?.into()
+            }
             Self::Path(path) => {
-                let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
-                if length > limits.bytes {
-                    return Err(self.error(format!("{length} bytes, the limit is {}", limits.bytes)));
-                }
+                self.within(std::fs::metadata(path).map_err(Error::io(path))?.len(), limits)?;
                 std::fs::read(path).map_err(Error::io(path))?.into()
             }
         };
-        match bytes.len() as u64 > limits.bytes {
-            true => Err(self.error(format!("{} bytes, the limit is {}", bytes.len(), limits.bytes))),
-            false => Ok(bytes),
+        self.within(bytes.len() as u64, limits)?;
+        Ok(bytes)
+    }
+
+    /// Bytes of the encoded image, as far as they are known without reading it; a drawn image has none.
+    pub fn stored(&self) -> u64 {
+        match self {
+            Self::Rgb(_) => 0,
+            Self::Path(path) => std::fs::metadata(path).map_or(0, |meta| meta.len()),
+            Self::Bytes { bytes, .. } => bytes.len() as u64,
+            Self::Part { part, .. } => part.len(),
+        }
+    }
+
+    fn within(&self, length: u64, limits: DecodeLimits) -> Result<()> {
+        match length > limits.bytes {
+            true => Err(self.error(format!("{length} bytes, the limit is {}", limits.bytes))),
+            false => Ok(()),
         }
     }
 

@@ -6,6 +6,7 @@
 pub use error::{Error, Result};
 pub use grade::{Grade, Outcome};
 pub use image_ref::{DecodeLimits, Encoded, ImageRef};
+pub use part::Part;
 pub use prompt::{IMAGE_MARK, Piece, pieces};
 pub use sample::Sample;
 pub use task::{Chance, OpenOptions, Split, TASKS, Task, TaskEntry, image_runs, open};
@@ -17,6 +18,7 @@ pub mod grade;
 mod image_ref;
 pub mod load;
 mod mapped;
+mod part;
 pub mod prep;
 mod prompt;
 pub mod read;

@@ -2,7 +2,9 @@
 //! (tests/golden/extract/make.py).
 #![allow(clippy::unwrap_used, clippy::panic)] // tests may panic, also in their helpers
 
-use foveate_datasets::{OpenOptions, Outcome, Sample, Split, Task, open};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use foveate_datasets::{DecodeLimits, ImageRef, OpenOptions, Outcome, Sample, Split, Task, open};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -235,6 +237,49 @@ fn what_is_not_the_benchmark_is_named() {
     let options = OpenOptions { wording: Some("mine".into()), ..OpenOptions::default() };
     let error = opened("vstar", &golden("benchmarks/vstar_folder"), options).unwrap_err().to_string();
     assert!(error.contains("`mine`") && error.contains("lmms-eval"), "{error}");
+}
+
+/// A picture whose PNG is larger than words are.
+fn noise(seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    let mut byte = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let picture = image::RgbImage::from_fn(90, 80, |_, _| image::Rgb([byte(), byte(), byte()]));
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    png.into_inner()
+}
+
+#[test]
+fn the_pictures_of_a_table_stay_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let pngs = [noise(1), noise(2)];
+    let mut table = "index\tquestion\tanswer\tcategory\tA\tB\tcycle_category\timage\thint\n".to_owned();
+    for row in 0..8 {
+        let image = STANDARD.encode(&pngs[row / 4]);
+        // With quotes, a tab, a line break and letters of several bytes before the picture, and once around it.
+        let (quote, question) = if row == 5 { ("\"", "plain") } else { ("", "\"say \"\"é\"\",\t\nnow\"") };
+        table += &format!("{row}\t{question}\tA\tsingle\tx\ty\t{}\t{quote}{image}{quote}\tlook\n", row % 4);
+    }
+    fs::write(dir.path().join("hr_bench_4k.tsv"), table).unwrap();
+    let task = opened("hr-bench-4k", dir.path(), OpenOptions::default()).unwrap();
+    let found = samples(task.as_ref());
+    assert_eq!(found.len(), 8);
+    for (row, sample) in found.iter().enumerate() {
+        assert_eq!(task.image_of(Split::Test, row), row / 4, "one picture for four rows");
+        let image = &sample.images[0];
+        assert!(matches!(image, ImageRef::Part { .. }), "row {row}: {image:?}");
+        assert_eq!(image.encoded(DecodeLimits::default()).unwrap()[..], pngs[row / 4]);
+        assert_eq!((image.stored(), image.dimensions().unwrap()), (pngs[row / 4].len() as u64, (90, 80)));
+        assert_eq!(sample.meta["hint"], "look");
+    }
+    let small = DecodeLimits { bytes: 100, ..DecodeLimits::default() };
+    assert!(found[0].images[0].encoded(small).unwrap_err().to_string().contains("the limit is 100"));
+    // The file went away or changed: the picture is named, not another one shown.
+    fs::File::create(dir.path().join("hr_bench_4k.tsv")).unwrap();
+    assert!(found[0].images[0].decode().is_err());
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! What the same responses would have scored in other programs, and where those disagree with the task's own grade.
 
-use crate::Result;
 use crate::extract::{self, Extractor};
 use crate::metrics::{BENCHMARKS, Counts, Score};
 use crate::record::{Record, Verdict};
+use crate::settings::write_json;
 use crate::stats::Interval;
 use crate::sweep::order;
+use crate::{Error, Result};
 use foveate_datasets::{Sample, Split, Task};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::path::Path;
+
+/// The file's name in the directory of an evaluation.
+const FILE: &str = "extractors.json";
 
 /// Disagreements that are written out.
 const EXAMPLES: usize = 20;
@@ -16,6 +21,8 @@ const EXAMPLES: usize = 20;
 /// One other program's reading of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Elsewhere {
+    /// The task.
+    pub task: String,
     /// Whose extractor: `lmms-eval`, `vlmevalkit`, `official`.
     pub extractor: String,
     /// Whose answers.
@@ -36,6 +43,15 @@ pub struct Elsewhere {
     pub examples: Vec<Disagreement>,
 }
 
+impl Elsewhere {
+    /// The accuracy of the same answers by the task's own grade.
+    pub fn accuracy_here(&self) -> Option<f64> {
+        let right = (self.counts.right + self.only[0]).checked_sub(self.only[1])?;
+        let came = self.counts.came();
+        (came > 0).then(|| right as f64 / came as f64)
+    }
+}
+
 /// A response that is right in one reading only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Disagreement {
@@ -49,6 +65,35 @@ pub struct Disagreement {
     pub read: [Option<String>; 2],
     /// What it was worth in either.
     pub outcome: [Verdict; 2],
+}
+
+/// The readings that `dir` has.
+///
+/// # Errors
+/// A file that cannot be read or is not what [`note`] wrote.
+pub fn noted(dir: &Path) -> Result<Vec<Elsewhere>> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok(vec![]);
+    }
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    serde_json::from_str(&text)
+        .map_err(|e| Error::Line { place: path.display().to_string(), message: e.to_string() })
+}
+
+/// Writes readings of one task to `dir`; those of other tasks that are there stay.
+///
+/// # Errors
+/// As [`noted`], and those of the file system.
+pub fn note(dir: &Path, task: &str, readings: Vec<Elsewhere>) -> Result<()> {
+    let mut all = noted(dir)?;
+    let before = all.len();
+    all.retain(|other| other.task != task);
+    all.extend(readings);
+    match all.is_empty() && before == 0 {
+        true => Ok(()),
+        false => write_json(&dir.join(FILE), &all),
+    }
 }
 
 /// Every extractor that has `task`, over the clean pictures of each model; empty for a task that nobody else scores.
@@ -76,12 +121,13 @@ pub fn elsewhere(task: &dyn Task, split: Split, records: &[Record]) -> Result<Ve
             r.model == model && r.task == task.name() && r.is_clean() && shown
         };
         let mine: Vec<&Record> = records.iter().filter(here).collect();
-        out.extend(extractors.iter().map(|extractor| read(extractor, model, &mine, &samples)));
+        out.extend(extractors.iter().map(|extractor| read(task.name(), extractor, model, &mine, &samples)));
     }
     Ok(out)
 }
 
 fn read(
+    task: &str,
     extractor: &Extractor,
     model: &str,
     records: &[&Record],
@@ -98,10 +144,10 @@ fn read(
         }
     }
     let refs: Vec<&Record> = again.iter().collect();
-    let benchmark =
-        refs.first().and_then(|first| BENCHMARKS.iter().find(|b| b.tasks.contains(&first.task.as_str())));
+    let benchmark = BENCHMARKS.iter().find(|benchmark| benchmark.tasks.contains(&task));
     let came = counts.came();
     Elsewhere {
+        task: task.into(),
         extractor: extractor.name.into(),
         model: model.into(),
         counts,

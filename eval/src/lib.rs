@@ -2,7 +2,7 @@
 //!
 //! A record remembers one answer; every number and every report is made of records alone.
 
-mod elsewhere;
+pub mod elsewhere;
 mod error;
 pub mod extract;
 mod grade;

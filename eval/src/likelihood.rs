@@ -1,19 +1,18 @@
 //! Scoring without generating, as V* is scored by its authors: the option that the model finds likeliest is its answer,
 //! whatever the order in which options stand.
 //!
-//! Decides which option that is and what record it makes. Who computes log-probabilities is a [`Likelihood`]; a model
-//! directory is one.
+//! Decides which option that is and what is said of it: the option's letter, which the task then grades as any other
+//! answer. Who computes log-probabilities is a [`Likelihood`]; a model directory is one.
 
-use crate::policy::{Local, Policy, Shown, messages};
-use crate::record::{Record, Verdict};
-use crate::sweep::{Cell, Plan};
+use crate::policy::{Asked, Demand, Failed, Local, Policy, Reply, Shown};
 use crate::{Error, Result};
 use foveate_datasets::grade::choice::letter;
-use foveate_datasets::{ImageRef, Sample, Task};
 use foveate_vision::models::VisionLanguageModel;
 use foveate_vision::pack::PackBuilder;
+use image::RgbImage;
+use serde_json::json;
 
-/// [`Record::sampling`] of such an answer.
+/// [`crate::Record::sampling`] of such an answer.
 pub const SAMPLING: &str = "likelihood of the options";
 
 /// The token that ends an answer; its log-probability counts, as V*'s authors count it.
@@ -21,26 +20,23 @@ const CLOSING: &str = "<|im_end|>";
 
 /// Who can say how likely an answer is.
 pub trait Likelihood: Policy {
-    /// The natural log-probabilities of the tokens of each option, its end included, as the answer to `prompt` about
-    /// `pictures`.
+    /// The natural log-probabilities of the tokens of each option, its end included, as the answer to what was asked.
     ///
     /// # Errors
     /// A prompt that does not fit its pictures, or a model that fails.
-    fn option_logprobs(
-        &self,
-        prompt: &str,
-        pictures: &[Self::Picture],
-        options: &[String],
-    ) -> Result<Vec<Vec<f32>>>;
+    fn option_logprobs(&self, asked: &Asked<Self::Picture>) -> Result<Vec<Vec<f32>>>;
 }
+
+/// A policy that does not speak: its answer is the likeliest option.
+#[derive(Clone, Debug)]
+pub struct Likeliest<L>(pub L);
 
 /// The option with the greatest mean log-probability a token, the first of equals; `None` where there is none or a mean
 /// is no number.
 pub fn likeliest(logprobs: &[Vec<f32>]) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
-    for (at, logp_t) in logprobs.iter().enumerate() {
-        let values: Vec<f64> = logp_t.iter().copied().map(f64::from).collect();
-        let mean = crate::stats::mean(&values).filter(|mean| mean.is_finite())?;
+    for (at, mean) in logprobs.iter().map(|logp_t| mean(logp_t)).enumerate() {
+        let mean = mean.filter(|mean| mean.is_finite())?;
         if best.is_none_or(|(_, greatest)| mean > greatest) {
             best = Some((at, mean));
         }
@@ -48,57 +44,64 @@ pub fn likeliest(logprobs: &[Vec<f32>]) -> Option<usize> {
     best.map(|(at, _)| at)
 }
 
-/// The record of one question about a clean picture: the likeliest option, and the log-probabilities in `turns`.
-///
-/// # Errors
-/// A question without options, a picture that cannot be read, or a model that fails.
-pub fn by_likelihood<L: Likelihood>(
-    plan: &Plan,
-    policy: &L,
-    index: usize,
-    sample: &Sample,
-) -> Result<Record> {
-    if sample.choices.is_empty() {
-        return Err(Error::differs(sample.place(), "choices", "there to be compared", "empty"));
-    }
-    let question = Record { sampling: SAMPLING.into(), ..plan.question(policy, index, sample, &Cell::CLEAN) };
-    let question = Record { key: question.digest(), ..question };
-    let show = |image: &ImageRef| -> Result<Shown<L::Picture>> {
-        let picture = image.decode()?;
-        policy.prepare(&picture)
-    };
-    let shown = sample.images.iter().map(show).collect::<Result<Vec<_>>>()?;
-    let size = shown.iter().map(|shown| shown.size).collect();
-    let pictures: Vec<L::Picture> = shown.into_iter().map(|shown| shown.picture).collect();
-    let logprobs = policy.option_logprobs(&question.prompt, &pictures, &sample.choices)?;
-    let chosen = likeliest(&logprobs)
-        .ok_or_else(|| Error::Work(format!("{}: an option has no finite log-probability", sample.place())))?;
-    let said = letter(chosen).to_string();
-    let right = is_right(plan.task, sample, &said);
-    let outcome = if right { Verdict::Right } else { Verdict::Wrong };
-    let means: Vec<f32> = logprobs.iter().map(|l| l.iter().sum::<f32>() / l.len().max(1) as f32).collect();
-    let turns = vec![serde_json::json!({ "mean_logprob": means })];
-    let (parsed, response) = (Some(said.clone()), Some(said));
-    Ok(Record { outcome, score: f64::from(u8::from(right)), parsed, response, size, turns, ..question })
+fn mean(logp_t: &[f32]) -> Option<f64> {
+    let values: Vec<f64> = logp_t.iter().copied().map(f64::from).collect();
+    crate::stats::mean(&values)
 }
 
-/// By the task's own grade of the letter, so that either way of scoring agrees on what is right.
-fn is_right(task: &dyn Task, sample: &Sample, said: &str) -> bool {
-    task.grade(sample, said).outcome == foveate_datasets::Outcome::Right
+impl<L: Likelihood> Likeliest<L> {
+    fn choose(&self, asked: &Asked<L::Picture>) -> Result<Result<Reply, Failed>> {
+        if asked.choices.is_empty() {
+            let place = format!("sample {}", asked.question.sample);
+            return Err(Error::differs(place, "choices", "there to be compared", "empty"));
+        }
+        let logprobs = self.0.option_logprobs(asked)?;
+        let Some(chosen) = likeliest(&logprobs) else {
+            return Ok(Err(Failed("an option has no finite log-probability".into())));
+        };
+        let means: Vec<Option<f64>> = logprobs.iter().map(|logp_t| mean(logp_t)).collect();
+        let turns = vec![json!({ "mean_logprob": means })];
+        Ok(Ok(Reply { text: letter(chosen).to_string(), turns, ..Reply::default() }))
+    }
+}
+
+impl<L: Likelihood> Policy for Likeliest<L> {
+    type Picture = L::Picture;
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn sampling(&self) -> String {
+        SAMPLING.into()
+    }
+
+    fn pixels(&self) -> Option<[u64; 2]> {
+        self.0.pixels()
+    }
+
+    fn resize(&self, picture: &RgbImage) -> Result<RgbImage> {
+        self.0.resize(picture)
+    }
+
+    fn prepare(&self, picture: &RgbImage) -> Result<Shown<L::Picture>> {
+        self.0.prepare(picture)
+    }
+
+    fn demand(&self) -> Demand {
+        self.0.demand()
+    }
+
+    fn answer(&self, asked: &[Asked<L::Picture>]) -> Result<Vec<Result<Reply, Failed>>> {
+        asked.iter().map(|asked| self.choose(asked)).collect()
+    }
 }
 
 impl Likelihood for Local {
-    fn option_logprobs(
-        &self,
-        prompt: &str,
-        pictures: &[Self::Picture],
-        options: &[String],
-    ) -> Result<Vec<Vec<f32>>> {
+    fn option_logprobs(&self, asked: &Asked<Self::Picture>) -> Result<Vec<Vec<f32>>> {
         let model = self.model()?;
-        let (messages, order) = messages(prompt, pictures.len())?;
-        let pictures: Vec<_> = order.into_iter().map(|at| pictures[at].clone()).collect();
-        let prompt = self.processor().prompt(&messages, &pictures)?;
-        score(&model, self, &prompt, options)
+        let prompt = self.processor().prompt(&asked.messages, &asked.pictures)?;
+        self.on_own_threads(|| score(&model, self, &prompt, &asked.choices))
     }
 }
 

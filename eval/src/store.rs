@@ -1,8 +1,9 @@
 //! `records.jsonl`: appended to, never rewritten, and whole after a kill at any moment.
 //!
 //! A line is complete when its newline is there: what follows the last newline is a line that a kill cut
-//! short, and is cut off before anything is appended. Lines are synchronised to disk in batches. Two lines
-//! with one key come from shards laid together or from a failed call that was made again; an answer goes
+//! short, and is cut off before anything is appended. A line is handed to the system when it is appended, so
+//! that a kill of the process loses no answer; it is put on disk in batches, so that a machine that goes down
+//! loses at most the last two seconds. Two lines with one key come from shards laid together or from a failed call that was made again; an answer goes
 //! before a failure, and the first answer before a later one.
 
 use crate::record::{Record, Verdict};
@@ -17,9 +18,10 @@ use std::time::{Duration, Instant};
 /// The file's name in the directory of an evaluation.
 pub const FILE: &str = "records.jsonl";
 
-/// At most so many lines, and so much time, are lost when the machine (not only the process) goes down.
+/// At most so many lines, and so much time, are lost when the machine (not only the process) goes down: putting
+/// every line on disk takes milliseconds, more than a small model's answer.
 const SYNC_LINES: usize = 256;
-const SYNC_EVERY: Duration = Duration::from_secs(2);
+pub(crate) const SYNC_EVERY: Duration = Duration::from_secs(2);
 
 /// Records as they are read: one for each key, in the order of their first lines.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +118,7 @@ pub struct Store {
     file: File,
     path: PathBuf,
     records: Records,
-    pending: Vec<u8>,
+    /// Lines that the system has and the disk may not.
     lines: usize,
     synced: Instant,
 }
@@ -143,7 +145,7 @@ impl Store {
         let (records, end) = Records::read_whole_lines(&path)?;
         file.set_len(end).map_err(Error::io(&path))?;
         file.seek(SeekFrom::End(0)).map_err(Error::io(&path))?;
-        Ok(Self { file, path, records, pending: vec![], lines: 0, synced: Instant::now() })
+        Ok(Self { file, path, records, lines: 0, synced: Instant::now() })
     }
 
     /// What the file holds.
@@ -151,7 +153,8 @@ impl Store {
         &self.records
     }
 
-    /// Appends a record; it is on disk after [`Store::sync`], which happens by itself now and then.
+    /// Appends a record: whatever becomes of this process, the line is there. It is on disk after
+    /// [`Store::settle`].
     ///
     /// # Errors
     /// Those of the file system.
@@ -159,13 +162,21 @@ impl Store {
         let mut line = serde_json::to_vec(&record)
             .map_err(|e| Error::Io { path: self.path.clone(), source: std::io::Error::other(e) })?;
         line.push(b'\n');
-        self.pending.append(&mut line);
+        self.file.write_all(&line).map_err(Error::io(&self.path))?;
         self.lines += 1;
         self.records.add(record);
-        if self.lines >= SYNC_LINES || self.synced.elapsed() >= SYNC_EVERY {
-            self.sync()?;
+        self.settle()
+    }
+
+    /// Puts on disk what has waited long enough, or is enough, for it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn settle(&mut self) -> Result<()> {
+        match self.lines >= SYNC_LINES || self.lines > 0 && self.synced.elapsed() >= SYNC_EVERY {
+            true => self.sync(),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Puts everything on disk.
@@ -173,9 +184,7 @@ impl Store {
     /// # Errors
     /// Those of the file system.
     pub fn sync(&mut self) -> Result<()> {
-        self.file.write_all(&self.pending).map_err(Error::io(&self.path))?;
         self.file.sync_data().map_err(Error::io(&self.path))?;
-        self.pending.clear();
         self.lines = 0;
         self.synced = Instant::now();
         Ok(())
@@ -225,6 +234,22 @@ mod tests {
         assert_eq!((read.records.len(), read.superseded), (2, 2));
         assert_eq!(read.get(&a).unwrap().outcome, Verdict::Right, "the first answer stays");
         assert_eq!(read.get(&b).unwrap().outcome, Verdict::Wrong, "an answer goes before a failure");
+    }
+
+    #[test]
+    fn a_line_is_there_as_soon_as_it_is_appended() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        let path = dir.path().join(FILE);
+        for n in 1..4 {
+            store.append(record(&n.to_string(), Verdict::Right, "x")).unwrap();
+            // What a kill at this moment would leave: nothing of the store is written later.
+            assert_eq!(Records::read(&path).unwrap().records.len(), n);
+        }
+        assert_eq!(store.lines, 3, "not one by one to the disk");
+        store.synced -= SYNC_EVERY;
+        store.settle().unwrap();
+        assert_eq!(store.lines, 0, "but before long");
     }
 
     #[test]

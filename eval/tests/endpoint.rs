@@ -2,14 +2,14 @@
 
 mod support;
 
-use foveate_eval::policy::{Endpoint, Pictures};
+use foveate_eval::policy::{Asked, Endpoint, EndpointOptions, Pictures, Policy, messages};
 use foveate_eval::store::Records;
 use foveate_eval::sweep::run;
-use foveate_eval::{Store, Verdict};
+use foveate_eval::{Record, Store, Verdict};
 use foveate_vision::config::Family;
 use foveate_vision::processor::Processor;
 use foveate_vision::tiny::{self, TinySpec};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::atomic::AtomicBool;
 use support::{Server, options, own, plan, shapes};
 
@@ -91,7 +91,7 @@ fn a_server_that_sees_another_prompt_is_found_out() {
         let processor = Processor::from_dir(model.path()).unwrap();
         let pictures = Pictures::Model(Box::new(processor));
         let endpoint =
-            Endpoint::new(foveate_eval::policy::EndpointOptions { pictures, ..options(server, 0) }, &stop);
+            Endpoint::new(EndpointOptions { pictures, ..options(server, 0) }, &stop);
         let mut store = Store::open(dir.path()).unwrap();
         run(&plan, &endpoint.unwrap(), &mut store, &stop, &mut |_| ())
             .map(|tally| (tally.asked, tally.failed))
@@ -106,6 +106,48 @@ fn a_server_that_sees_another_prompt_is_found_out() {
     assert!(error.is_input());
     let message = error.to_string();
     assert!(message.contains("prompt_token_ids") && message.contains("3 ids with 1 at 0"), "{message}");
+}
+
+/// What vLLM answered (tests/golden/serve/record.py).
+fn recorded() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/serve/vllm.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_ids_of_a_real_servers_prompt_are_ours_and_one_that_is_not_is_shown() {
+    let (model, stop) = (tempfile::tempdir().unwrap(), AtomicBool::new(false));
+    tiny::write(model.path(), &TinySpec::quickstart()).unwrap();
+    let (golden, picture) = (recorded(), image::RgbImage::new(56, 56));
+    assert_eq!(golden["size"], json!([56, 56]));
+    let ask = |extra| {
+        let server = Server::with(0, extra);
+        let pictures = Pictures::Model(Box::new(Processor::from_dir(model.path()).unwrap()));
+        let endpoint = Endpoint::new(EndpointOptions { pictures, ..options(&server, 0) }, &stop).unwrap();
+        let text = format!("<image>{}", golden["text"].as_str().unwrap());
+        let asked = Asked {
+            question: Record { sample: "triangle".into(), ..Record::default() },
+            problem: String::new(),
+            choices: vec![],
+            messages: messages(&text, 1).unwrap().0,
+            pictures: vec![endpoint.prepare(&picture).unwrap().picture],
+            cost: 1,
+        };
+        endpoint.answer(&[asked])
+    };
+    let reply = ask(|_| recorded()["reply"].clone()).unwrap().remove(0).unwrap();
+    assert_eq!((reply.text.as_str(), reply.finish.as_deref(), reply.tokens), ("white", Some("stop"), Some(2)));
+    let other = |_: &Value| {
+        let mut reply = recorded()["reply"].clone();
+        reply["prompt_token_ids"][17] = 690.into();
+        reply
+    };
+    let error = ask(other).unwrap_err();
+    let message = error.to_string();
+    assert!(error.is_input(), "{message}");
+    for words in ["sample triangle", "prompt_token_ids", "31 ids with 691 at 17", "31 ids with 690 at 17"] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
 }
 
 #[test]

@@ -9,9 +9,13 @@ use foveate_eval::{METRICS, Record, Verdict};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+fn json_of(name: &str) -> Value {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/metrics/");
+    serde_json::from_str(&std::fs::read_to_string(format!("{folder}{name}")).unwrap()).unwrap()
+}
+
 fn golden() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/metrics/golden.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    json_of("golden.json")
 }
 
 fn verdict(right: bool) -> Verdict {
@@ -160,6 +164,33 @@ fn robustness_is_what_counting_by_hand_finds() {
     near(drift.p, 0.5);
     near(drift.p_holm, 1.);
     assert!(run.complete);
+}
+
+/// tests/golden/metrics/make_errors.py: pandas, by the formulas of ImageNet-C's paper, with a stored baseline.
+#[test]
+fn corruption_errors_are_those_of_an_independent_script() {
+    let golden = json_of("errors.json");
+    let run = |who: &str| {
+        let cells = golden["letters"][who].as_object().unwrap();
+        let of = |(name, letters): (&String, &Value)| {
+            let (corruption, severity) = name.rsplit_once('-').unwrap();
+            let corruption = Some(corruption).filter(|name| !name.is_empty());
+            cell(who, corruption, severity.parse().unwrap(), letters.as_str().unwrap())
+        };
+        summary(&cells.iter().flat_map(of).collect::<Vec<_>>())
+    };
+    // The baseline as it is stored: what a summary.json says.
+    let stored = serde_json::to_string(&run("base")).unwrap();
+    let stored: RunSummary = serde_json::from_str(&stored).unwrap();
+    let errors = run("model").against(&stored).unwrap();
+    assert_eq!(errors.baseline, "base");
+    let want = &golden["want"];
+    let close = |got: f64, want: &Value| assert!((got - want.as_f64().unwrap()).abs() < 1e-12, "{got}: {want}");
+    close(errors.mce, &want["mce"]);
+    close(errors.relative_mce.unwrap(), &want["relative_mce"]);
+    assert_eq!((errors.ce.len(), errors.relative_ce.len()), (4, 4));
+    errors.ce.iter().for_each(|(name, ce)| close(*ce, &want["ce"][name]));
+    errors.relative_ce.iter().for_each(|(name, ce)| close(*ce, &want["relative_ce"][name]));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! The dump's layout is in `tests/golden/model/README.md`; the larger one of the oracle is read as well.
 
+#![allow(dead_code)] // no program needs all of it
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::path::Path;
@@ -12,7 +14,7 @@ use foveate_vision::generate::{Request, Sampling, generate};
 use foveate_vision::images::Patches;
 use foveate_vision::models::VisionLanguageModel;
 use foveate_vision::nn::GradSink;
-use foveate_vision::pack::PackBuilder;
+use foveate_vision::pack::{Pack, PackBuilder};
 use foveate_vision::processor::Prompt;
 
 type Tensors = HashMap<String, Tensor>;
@@ -125,15 +127,13 @@ fn single(
     table.compare("entropy", &scored.entropy_n, &dump["completion_entropy"], 2e-4)
 }
 
-/// The padded training batch, packed; every gradient against the reference.
-fn train(model: &VisionLanguageModel, reference: &Path, table: &mut Table) -> Outcome<()> {
-    let dump = load(&reference.join("train.safetensors"))?;
-    let theirs = load(&reference.join("grads.safetensors"))?;
+/// A padded training batch, packed, and the places of its tokens in the padded table.
+fn packed(model: &VisionLanguageModel, dump: &Tensors) -> Outcome<(Pack, Tensor)> {
     let [rows, width] = dump["input_ids_i64"].dims2().map(|(a, b)| [a, b])?;
     let (all, mask) = (ids(&dump["input_ids_i64"])?, integers(&dump["attention_mask_i64"])?);
     let completion_mask = integers(&dump["completion_mask_i64"])?;
     let completion_width = completion_mask.len() / rows;
-    let mut left = images(model, &dump)?.into_iter();
+    let mut left = images(model, dump)?.into_iter();
     let (mut builder, mut kept) = (PackBuilder::new(), Vec::new());
     for row in 0..rows {
         let cell = |column: usize| row * width + column;
@@ -154,21 +154,34 @@ fn train(model: &VisionLanguageModel, reference: &Path, table: &mut Table) -> Ou
         let first = (row * completion_width) as u32;
         kept.extend((0..completion.len() as u32).map(|i| first + i));
     }
+    Ok((builder.build()?, Tensor::new(kept, &Device::Cpu)?))
+}
+
+/// The log-probabilities and the loss of a training batch against `theirs`; every gradient too, where they are
+/// wanted, under the names that `theirs` calls them by behind `prefix`.
+fn batch(
+    model: &VisionLanguageModel,
+    dump: &Tensors,
+    theirs: &Tensors,
+    grads: Option<(&Tensors, &str)>,
+    table: &mut Table,
+) -> Outcome<()> {
+    let (pack, kept) = packed(model, dump)?;
     let sink = GradSink::default();
-    let scored = model.token_logprobs(&builder.build()?, 1.0, Some(&sink))?;
-    let kept = Tensor::new(kept, &Device::Cpu)?;
-    let pick = |name: &str| dump[name].flatten_all()?.index_select(&kept, 0);
+    let scored = model.token_logprobs(&pack, 1.0, Some(&sink))?;
+    let pick = |name: &str| theirs[name].flatten_all()?.index_select(&kept, 0);
     table.compare("batch log-probs", &scored.logp_n, &pick("logprobs")?, 2e-4)?;
     table.compare("batch entropy", &scored.entropy_n, &pick("entropy")?, 2e-4)?;
     let loss = scored.logp_n.mean_all()?.neg()?;
-    table.compare("loss", &loss, &dump["loss"], 2e-5)?;
+    table.compare("loss", &loss, &theirs["loss"], 2e-5)?;
+    let Some((grads, prefix)) = grads else { return Ok(()) };
     model.backward(&loss, &sink)?;
     let mut compared = 0;
-    for parameter in model.parameters() {
-        let grads = sink.read(parameter.var(), |grad| grad.to_vec());
-        let grads = grads.ok_or_else(|| format!("{} has no gradient", parameter.name))?;
-        for (name, _, ours) in parameter.split(&grads) {
-            let Some(theirs) = theirs.get(name) else { continue };
+    for parameter in model.parameters().iter().filter(|parameter| parameter.trainable()) {
+        let ours = sink.read(parameter.var(), |grad| grad.to_vec());
+        let ours = ours.ok_or_else(|| format!("{} has no gradient", parameter.name))?;
+        for (name, _, ours) in parameter.split(&ours) {
+            let Some(theirs) = grads.get(&format!("{prefix}{name}")) else { continue };
             let theirs = theirs.flatten_all()?.to_vec1::<f32>()?;
             let square = |values: &mut dyn Iterator<Item = f32>| -> f64 {
                 values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt()
@@ -182,8 +195,23 @@ fn train(model: &VisionLanguageModel, reference: &Path, table: &mut Table) -> Ou
             compared += 1;
         }
     }
-    table.note("gradients of the dump not compared", (theirs.len() - compared) as f64, 0.0);
+    let there = grads.keys().filter(|name| name.starts_with(prefix)).count();
+    table.note("gradients of the dump not compared", (there - compared) as f64, 0.0);
     Ok(())
+}
+
+/// A model with an adapter against what PEFT computed with it.
+pub fn compare_adapter(model: &VisionLanguageModel, dump: &Path, theirs: &Path) -> Outcome<Table> {
+    let (dump, theirs, mut table) = (load(dump)?, load(theirs)?, Table::default());
+    batch(model, &dump, &theirs, Some((&theirs, "grad.")), &mut table)?;
+    Ok(table)
+}
+
+/// The same without gradients.
+pub fn compare_batch(model: &VisionLanguageModel, dump: &Path, theirs: &Path) -> Outcome<Table> {
+    let (dump, theirs, mut table) = (load(dump)?, load(theirs)?, Table::default());
+    batch(model, &dump, &theirs, None, &mut table)?;
+    Ok(table)
 }
 
 fn load(path: &Path) -> Outcome<Tensors> {
@@ -196,13 +224,13 @@ pub fn compare(checkpoint: &Path, reference: &Path) -> Outcome<Table> {
     let read = |name: &str| std::fs::read_to_string(reference.join(name));
     let prompts: serde_json::Value = serde_json::from_str(&read("prompts.json")?)?;
     let greedy: serde_json::Value = serde_json::from_str(&read("generate.json")?)?;
-    let batch = load(&reference.join("train.safetensors"))?;
+    let training = load(&reference.join("train.safetensors"))?;
     let mut table = Table::default();
     for (name, prompt) in prompts.as_object().ok_or("prompts.json is no object")? {
         let dump = load(&reference.join(format!("single_{name}.safetensors")))?;
         let mut seen = images(&model, &dump)?;
         if seen.is_empty() && prompt["images"].as_array().is_some_and(|images| !images.is_empty()) {
-            seen = images(&model, &batch)?.into_iter().last().into_iter().collect();
+            seen = images(&model, &training)?.into_iter().last().into_iter().collect();
         }
         let input = Prompt { input_ids: numbers(&prompt["input_ids"]), images: seen };
         single(&model, &dump, &input, &numbers(&prompt["completion_ids"]), &mut table)?;
@@ -213,7 +241,8 @@ pub fn compare(checkpoint: &Path, reference: &Path) -> Outcome<Table> {
             table.note("greedy tokens differing", differing as f64, 0.0);
         }
     }
-    train(&model, reference, &mut table)?;
+    let grads = load(&reference.join("grads.safetensors"))?;
+    batch(&model, &training, &training, Some((&grads, "")), &mut table)?;
     Ok(table)
 }
 

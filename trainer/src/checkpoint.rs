@@ -1,4 +1,4 @@
-//! What a checkpoint holds: a Hugging Face model directory, and `trainer/` with all that a run needs to go
+//! What a checkpoint holds: a Hugging Face model directory (of a run that trains an adapter: the adapter), and `trainer/` with all that a run needs to go
 //! on as if it had never stopped. Every draw is a function of the step, so that is little.
 
 use crate::optim::AdamW;

@@ -1,13 +1,15 @@
 //! A model that answers, with everything that stands before and after it.
 
 use crate::recipe::{ModelRecipe, PartName, RolloutRecipe};
+use crate::seeds::{Purpose, seed};
 use crate::{Error, Result};
 use candle_core::Device;
 use foveate_vision::config::GenerationConfig;
 use foveate_vision::generate::Sampling;
 use foveate_vision::models::{Part, VisionLanguageModel};
 use foveate_vision::processor::Processor;
-use std::path::Path;
+use foveate_vision::weights::Precision;
+use std::path::{Path, PathBuf};
 
 /// A model of this process.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct LocalPolicy {
     pub processor: Processor,
     /// What the directory says of sampling; the ids that end an answer are read from here.
     pub generation: GenerationConfig,
+    /// The directory it was read from: what an adapter says it belongs to.
+    pub origin: PathBuf,
 }
 
 impl LocalPolicy {
@@ -30,6 +34,7 @@ impl LocalPolicy {
             model: VisionLanguageModel::load_on(dir, &Device::Cpu)?,
             processor: Processor::from_dir(dir)?,
             generation: GenerationConfig::from_dir(dir)?,
+            origin: dir.canonicalize().unwrap_or_else(|_| dir.into()),
         };
         policy.model.set_trainable(&[]);
         if policy.generation.eos_token_ids.is_empty() {
@@ -39,23 +44,58 @@ impl LocalPolicy {
         Ok(policy)
     }
 
-    /// Thaws what the recipe trains.
-    pub fn train(&mut self, recipe: &ModelRecipe) {
-        let part = |name: &PartName| match name {
-            PartName::Vision => Part::Vision,
-            PartName::Merger => Part::Merger,
-            PartName::Text => Part::Text,
-        };
-        self.model.set_trainable(&recipe.train.iter().map(part).collect::<Vec<_>>());
-        self.model.set_checkpointing(recipe.checkpointing);
+    /// Puts the adapter on that the recipe trains, if it does: a new one, or one of a directory.
+    ///
+    /// # Errors
+    /// An adapter that does not fit the model.
+    pub fn adapt(&mut self, recipe: &ModelRecipe, run_seed: u64) -> Result<()> {
+        if let Some(lora) = &recipe.lora {
+            self.model.add_adapter(lora, seed(run_seed, Purpose::Adapter, 0, 0, 0))?;
+        }
+        if let Some(dir) = &recipe.adapter {
+            self.model.load_adapter(dir)?;
+        }
+        Ok(())
     }
 
-    /// Writes a Hugging Face model directory into the empty directory `dir`.
+    /// Thaws what the recipe trains, and calls the model what the recipe calls it where that is a name on the hub.
+    ///
+    /// # Errors
+    /// The head alone of a model whose head is its embedding.
+    pub fn train(&mut self, recipe: &ModelRecipe) -> Result<()> {
+        let parts = recipe.trained();
+        let (head, table) = (parts.contains(&PartName::LmHead), parts.contains(&PartName::Embeddings));
+        if head && !table && self.model.config().text.tied {
+            let message = "`lm_head` should come with `embeddings`, as they are one matrix in this model";
+            return Err(Error::Recipe { place: "model.train".into(), message: message.into() });
+        }
+        self.model.set_trainable(&parts.iter().copied().map(Part::from).collect::<Vec<_>>());
+        self.model.set_checkpointing(recipe.checkpointing);
+        if recipe.found.is_some() {
+            self.origin = recipe.path.clone();
+        }
+        Ok(())
+    }
+
+    /// Writes a Hugging Face model directory into the empty directory `dir`; of a model with an adapter, the
+    /// directory of the adapter.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        self.model.save_weights(dir)?;
+        if self.model.adapter().is_some() {
+            return Ok(self.model.save_adapter(dir, &self.origin.display().to_string())?);
+        }
+        self.save_model(dir, Precision::F32)
+    }
+
+    /// Writes a Hugging Face model directory into the empty directory `dir`, without the adapter but where it is
+    /// merged.
+    ///
+    /// # Errors
+    /// Those of the file system, and numbers that `precision` cannot hold.
+    pub fn save_model(&self, dir: &Path, precision: Precision) -> Result<()> {
+        self.model.save_weights(dir, precision)?;
         self.processor.save(dir)?;
         write_json(&dir.join("config.json"), &self.model.config().raw)?;
         write_json(&dir.join("generation_config.json"), &self.generation.to_json())

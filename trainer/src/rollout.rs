@@ -12,7 +12,7 @@ use crate::view::View;
 use crate::{Error, Result};
 use foveate_datasets::{Grade, Outcome, Sample, grade};
 use foveate_objectives as objectives;
-use foveate_vision::grounding::Region;
+use foveate_vision::grounding::note;
 use foveate_vision::pack::Continuation;
 use foveate_vision::processor::Prompt;
 use image::RgbImage;
@@ -97,13 +97,8 @@ impl Rollout {
     fn turns(&self) -> Vec<Value> {
         let starts = std::iter::once(0).chain(self.heard.iter().map(|heard| heard.after));
         let line = |(start, heard): (usize, &Heard)| {
-            let mut line = json!({"reply": heard.reply, "tokens": heard.after - start});
-            match &heard.region {
-                Ok(Region { said, original, area }) => {
-                    (line["box"], line["crop"], line["area"]) = (json!(said), json!(original), json!(area));
-                }
-                Err(refusal) => line["refused"] = json!(refusal),
-            }
+            let mut line = note(&heard.reply, &heard.region);
+            line["tokens"] = json!(heard.after - start);
             line["heard"] = json!(heard.prompt.input_ids.len());
             line
         };

@@ -140,14 +140,7 @@ impl RunDir {
     /// # Errors
     /// Those of `fill` and of the file system.
     pub fn whole(&self, dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let draft = dir.with_extension("tmp");
-        remove(&draft)?;
-        fs::create_dir_all(&draft).map_err(Error::io(&draft))?;
-        fill(&draft)?;
-        sync_tree(&draft)?;
-        remove(dir)?;
-        fs::rename(&draft, dir).map_err(Error::io(dir))?;
-        sync_dir(dir.parent().unwrap_or(Path::new(".")))
+        whole(dir, fill)
     }
 
     fn prune(&self, keep: usize, best: Option<u64>) -> Result<()> {
@@ -165,6 +158,22 @@ impl RunDir {
         let best = best.map(|step| self.checkpoints().join(step_name(step)));
         steps[..old].iter().filter(|path| best.as_ref() != Some(path)).try_for_each(|path| remove(path))
     }
+}
+
+/// Fills `dir` with `fill` so that it is there whole or not at all; an older one is replaced.
+///
+/// # Errors
+/// Those of `fill` and of the file system.
+pub fn whole(dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let draft = dir.with_extension("tmp");
+    remove(&draft)?;
+    fs::create_dir_all(&draft).map_err(Error::io(&draft))?;
+    fill(&draft)?;
+    sync_tree(&draft)?;
+    remove(dir)?;
+    fs::rename(&draft, dir).map_err(Error::io(dir))?;
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_dir(parent.unwrap_or(Path::new(".")))
 }
 
 fn step_name(step: u64) -> String {

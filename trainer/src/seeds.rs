@@ -22,6 +22,10 @@ pub enum Purpose {
     Shown = 7,
     /// Which samples are dropped for balance.
     Balance = 8,
+    /// The first matrices of a new adapter.
+    Adapter = 9,
+    /// What an adapter drops of its input.
+    Dropout = 10,
 }
 
 /// The seed of one draw.

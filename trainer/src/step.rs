@@ -5,6 +5,7 @@ use crate::log::{Metrics, moments};
 use crate::micro::{self, Micro};
 use crate::observer::Observer;
 use crate::rollout::{Group, Roller};
+use crate::seeds::{Purpose, seed};
 use crate::trainer::Trainer;
 use crate::turns::measure;
 use crate::update::{self, Updater};
@@ -137,7 +138,7 @@ impl Trainer {
     fn updater<'a>(&'a self, objective: &'a Objective, temperature: f32, step: u64) -> Updater<'a> {
         Updater {
             model: &self.policy.model,
-            reference: self.reference.as_ref().map(|r| &r.model),
+            reference: self.reference.as_ref(),
             objective,
             temperature,
             sink: &self.sink,
@@ -167,6 +168,8 @@ impl Trainer {
         let (mut all, mut lost) = (Vec::new(), 0);
         for (u, mini) in minis.iter().enumerate() {
             let lr = self.lr(step * updates as u64 + u as u64);
+            let drops = seed(self.recipe.seed, Purpose::Dropout, self.progress.step, u as u64, 0);
+            self.policy.model.set_dropout(Some(drops));
             let (finite, mut metrics) = self.updater(objective, temperature, step).gradients(mini)?;
             let update = update::apply(finite, &mut self.optim, &self.sink, lr, &mut metrics)?;
             if !update.applied {

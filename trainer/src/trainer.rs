@@ -23,7 +23,7 @@ use crate::warmup::{self, Lessons};
 use crate::{Error, Result};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
-use foveate_vision::models::{Parameter, Part};
+use foveate_vision::models::{Parameter, Part, VisionLanguageModel};
 use foveate_vision::nn::GradSink;
 use foveate_vision::tiny::{self, TinySpec};
 use std::ops::Range;
@@ -38,7 +38,7 @@ pub struct Trainer {
     pub(crate) run: RunDir,
     pub(crate) policy: LocalPolicy,
     pub(crate) engine: Box<dyn Engine>,
-    pub(crate) reference: Option<LocalPolicy>,
+    pub(crate) reference: Option<VisionLanguageModel>,
     pub(crate) objective: Objective,
     pub(crate) rewards: Rewards,
     pub(crate) views: Vec<View>,
@@ -77,13 +77,15 @@ impl Trainer {
         let text = toml::to_string(&recipe).map_err(|e| Error::run(&recipe.out, e))?;
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
-        let tiny = recipe.model.tiny();
-        let given = if tiny.is_none() { Some(LocalPolicy::load(recipe.model.dir())?) } else { None };
+        let given = match recipe.model.tiny() {
+            None => Some(prepared(LocalPolicy::load(recipe.model.dir())?, &recipe)?),
+            Some(_) => None,
+        };
         let engine = Reached::by(&recipe)?;
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,
-            None => first_policy(&run, &recipe)?,
+            None => prepared(first_policy(&run, &recipe)?, &recipe)?,
         };
         Self::assemble(recipe, (run, engine), policy, objective, source, Progress::default())
     }
@@ -116,7 +118,7 @@ impl Trainer {
         let source = open_source(&recipe)?;
         let engine = Reached::by(&recipe)?;
         let Some(latest) = run.latest()? else {
-            let policy = first_policy(&run, &recipe)?;
+            let policy = prepared(first_policy(&run, &recipe)?, &recipe)?;
             return Self::assemble(recipe, (run, engine), policy, objective, source, Progress::default());
         };
         let progress = checkpoint::progress(&latest)?;
@@ -124,7 +126,14 @@ impl Trainer {
             let message = format!("was run with seed {}, but `seed` is {}", progress.seed, recipe.seed);
             return Err(Error::run(dir, message));
         }
-        let policy = LocalPolicy::load(&latest)?;
+        let mut policy = match recipe.model.adapts() {
+            true => first_policy(&run, &recipe)?,
+            false => LocalPolicy::load(&latest)?,
+        };
+        if recipe.model.adapts() {
+            policy.model.load_adapter(&latest)?;
+        }
+        policy.train(&recipe.model)?;
         let mut trainer = Self::assemble(recipe, (run, engine), policy, objective, source, progress)?;
         // At the first step of a stage the optimiser is new.
         if trainer.progress.step != trainer.recipe.warmup.steps {
@@ -136,17 +145,15 @@ impl Trainer {
     fn assemble(
         recipe: Recipe,
         (run, engine): (RunDir, Reached),
-        mut policy: LocalPolicy,
+        policy: LocalPolicy,
         objective: Objective,
         source: Source,
         progress: Progress,
     ) -> Result<Self> {
-        policy.train(&recipe.model);
         let evaluations = recipe.eval.iter().map(|e| Evaluation::open(e, &recipe)).collect::<Result<_>>()?;
         let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
         let images = if by_image { source.images() } else { vec![] };
         let lessons = Lessons::new(&source, &images, &recipe.warmup.share, recipe.seed)?;
-        let reference = run.reference();
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let mut trainer = Self {
             engine: engine.open(&run, (&policy, &source), recipe.rollout.temperature)?,
@@ -176,8 +183,8 @@ impl Trainer {
             let trained = lines.iter().filter(|line| line["stage"] == Stage::Train.name());
             trained.for_each(|line| watch.remember(|name| line[name].as_f64()));
         }
-        if trainer.needs_reference() && reference.is_dir() {
-            trainer.reference = Some(LocalPolicy::load(&reference)?);
+        if trainer.needs_reference() && trainer.run.reference().is_dir() {
+            trainer.reference = Some(trainer.first_model()?);
         }
         Ok(trainer)
     }
@@ -294,9 +301,23 @@ impl Trainer {
         if self.needs_reference() && self.reference.is_none() {
             let dir = self.run.reference();
             self.run.whole(&dir, |dir| self.policy.save(dir))?;
-            self.reference = Some(LocalPolicy::load(&dir)?);
+            self.reference = Some(self.first_model()?);
         }
         Ok(())
+    }
+
+    /// The model as it was when training began. One with an adapter shares the weights of the policy; an
+    /// adapter that was new then changed nothing.
+    fn first_model(&self) -> Result<VisionLanguageModel> {
+        let dir = self.run.reference();
+        if !self.recipe.model.adapts() {
+            return Ok(LocalPolicy::load(&dir)?.model);
+        }
+        let mut model = self.policy.model.without_adapter();
+        if self.recipe.warmup.steps > 0 || self.recipe.model.adapter.is_some() {
+            model.load_adapter(&dir)?;
+        }
+        Ok(model)
     }
 
     fn needs_reference(&self) -> bool {
@@ -382,7 +403,7 @@ fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
     let o = &recipe.optim;
     let trainable = policy.model.parameters().iter().filter(|p| p.trainable());
     let slot = |p: &Parameter| Slot {
-        lr_scale: if p.part == Part::Text { 1.0 } else { o.vision_lr },
+        lr_scale: if matches!(p.part, Part::Vision | Part::Merger) { o.vision_lr } else { 1.0 },
         ..Slot::from(p)
     };
     let config = AdamWConfig {
@@ -395,7 +416,14 @@ fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
     AdamW::new(trainable.map(slot).collect(), config)
 }
 
-/// The model as it is before the first step: read, or made once from the run's seed.
+/// The policy with the adapter of the recipe, if it has one, and what is trained thawed.
+fn prepared(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
+    policy.adapt(&recipe.model, recipe.seed)?;
+    policy.train(&recipe.model)?;
+    Ok(policy)
+}
+
+/// The model as it is before the first step, without an adapter: read, or made once from the run's seed.
 fn first_policy(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
     let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(recipe.model.dir()) };
     let dir = run.start();

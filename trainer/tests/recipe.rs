@@ -59,7 +59,7 @@ severities = [1, 5]
 fn everything_is_read() {
     let recipe = read(FULL, &[]);
     assert_eq!(recipe.seed, 7);
-    assert_eq!(recipe.model.train, [PartName::Merger, PartName::Text]);
+    assert_eq!(recipe.model.trained(), [PartName::Merger, PartName::Text]);
     assert_eq!(recipe.objective.advantage.settings["epsilon"], 1e-4);
     assert_eq!(recipe.objective.clip_high, Some(0.28));
     assert_eq!(recipe.reward[1].weight, 0.1);

@@ -11,6 +11,7 @@ mod error;
 pub mod generate;
 pub mod grounding;
 pub mod images;
+pub mod lora;
 pub mod models;
 pub mod nn;
 pub mod pack;

@@ -11,6 +11,7 @@ pub(super) fn take(columns: &mut Columns, names: &[&str]) -> Mapped<String> {
     let cell = columns.take(name).ok_or_else(|| Fault::new(first, "the answer is missing or null"))?;
     match cell {
         Cell::Json(value) => of(name, &value),
+        Cell::Far(far) => Ok(far.text),
         _ => Err(Fault::new(name, "the answer is bytes")),
     }
 }

@@ -5,12 +5,12 @@
 //! once, as one nameless file that the system takes away with the process.
 
 use super::{Fault, Mapped};
-use crate::{Error, ImageRef, Result};
+use crate::{Error, ImageRef, Part, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use zip::ZipArchive;
 
 /// An image in an archive may unpack to this many bytes.
@@ -29,7 +29,7 @@ pub(super) struct Archive {
 enum Kind {
     Zip(Mutex<ZipArchive<BufReader<File>>>),
     /// The tar and where in it files lie: start and size.
-    Tar(Mutex<File>, HashMap<String, (u64, u64)>),
+    Tar(Arc<Mutex<File>>, HashMap<String, (u64, u64)>),
 }
 
 /// The zips in `folders`.
@@ -126,7 +126,7 @@ fn tar(path: PathBuf, parts: &[PathBuf], spool: &Path) -> Result<Archive> {
         _ => joined(&path, parts, zipped, spool)?,
     };
     let files = contents(&file).map_err(|e| Error::file(&path, format!("not a whole tar: {e}")))?;
-    Ok(Archive { path, kind: Kind::Tar(Mutex::new(file), files) })
+    Ok(Archive { path, kind: Kind::Tar(Arc::new(Mutex::new(file)), files) })
 }
 
 /// The parts one after another in a nameless file, unpacked where they are a gzip.
@@ -177,17 +177,18 @@ impl Archive {
     /// The file at `path`, if it has one; `field` is for the fault.
     pub(super) fn read(&self, field: &str, path: &str) -> Mapped<Option<ImageRef>> {
         let fault = |e: String| Fault::new(field, format!("{}:{path}: {e}", self.path.display()));
-        let bytes = match &self.kind {
-            Kind::Zip(zip) => read_zip(&mut zip.lock().unwrap_or_else(PoisonError::into_inner), path),
-            Kind::Tar(file, files) => match inside(path).and_then(|path| files.get(&path).copied()) {
-                Some(place) => {
-                    read_tar(&mut file.lock().unwrap_or_else(PoisonError::into_inner), place).map(Some)
-                }
-                None => return Ok(None),
-            },
-        };
-        let bytes = bytes.map_err(fault)?;
-        Ok(bytes.map(|bytes| ImageRef::Bytes { bytes: bytes.into(), name: path.to_owned() }))
+        let name = path.to_owned();
+        match &self.kind {
+            Kind::Zip(zip) => {
+                let bytes = read_zip(&mut zip.lock().unwrap_or_else(PoisonError::into_inner), path);
+                Ok(bytes.map_err(fault)?.map(|bytes| ImageRef::Bytes { bytes: bytes.into(), name }))
+            }
+            Kind::Tar(file, files) => {
+                let place = inside(path).and_then(|path| files.get(&path).copied());
+                let part = place.map(|place| in_tar(file, place)).transpose().map_err(fault)?;
+                Ok(part.map(|part| ImageRef::Part { part, name }))
+            }
+        }
     }
 }
 
@@ -206,16 +207,15 @@ fn read_zip(
     }
 }
 
-fn read_tar(file: &mut File, (start, size): (u64, u64)) -> std::result::Result<Vec<u8>, String> {
+/// The entry, which stays where it is: a benchmark's tars hold more than memory does.
+fn in_tar(file: &Arc<Mutex<File>>, (start, size): (u64, u64)) -> std::result::Result<Part, String> {
     if size > MAX_BYTES {
         return Err(format!("has {size} bytes, the limit is {MAX_BYTES}"));
     }
-    let mut bytes = Vec::new();
-    let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.take(size).read_to_end(&mut bytes));
-    match read {
-        Ok(read) if read as u64 == size => Ok(bytes),
-        Ok(read) => Err(format!("ends after {read} of {size} bytes")),
-        Err(e) => Err(e.to_string()),
+    let whole = file.lock().unwrap_or_else(PoisonError::into_inner).metadata().map_err(|e| e.to_string())?.len();
+    match whole.saturating_sub(start) {
+        left if left < size => Err(format!("ends after {left} of {size} bytes")),
+        _ => Ok(Part::plain(file.clone(), start, size)),
     }
 }
 

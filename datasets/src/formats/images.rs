@@ -3,8 +3,8 @@
 
 use super::archive::{self, Archive};
 use super::{Columns, Fault, Mapped, mme::base64_text};
-use crate::read::{Cell, Source, kind};
-use crate::{ImageRef, Result};
+use crate::read::{Cell, Far, Source, kind};
+use crate::{ImageRef, Part, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -58,6 +58,9 @@ impl ImageStore {
     pub(super) fn take_base64(&self, columns: &mut Columns, names: &[&str]) -> Mapped<Vec<ImageRef>> {
         let name = names.iter().find(|n| columns.has(n)).copied().unwrap_or(names[0]);
         let cell = columns.take(name).ok_or_else(|| Fault::new(name, "the image is missing or null"))?;
+        if let Cell::Far(far) = cell {
+            return Ok(vec![far_away(name, far)?]);
+        }
         let text = base64_text(cell).ok_or_else(|| Fault::new(name, "expected base64 text"))?;
         Ok(vec![decoded(name, &text)?])
     }
@@ -86,6 +89,7 @@ impl ImageStore {
                     self.collect(name, cell, ending, out)?;
                 }
             }
+            Cell::Far(far) => self.collect(name, Cell::Json(far.text.into()), ending, out)?,
             Cell::Struct(fields) => self.collect_struct(name, fields, ending, out)?,
             Cell::Json(Value::Array(list)) => {
                 for value in list {
@@ -194,8 +198,15 @@ fn decoded(name: &str, text: &str) -> Mapped<ImageRef> {
     Ok(ImageRef::Bytes { bytes: bytes.into(), name: String::new() })
 }
 
+/// An image that stays in its file; that it is base64 is looked at once.
+fn far_away(name: &str, far: Far) -> Mapped<ImageRef> {
+    let Far { text, file, start } = far;
+    let bytes = base64(text.as_bytes()).ok_or_else(|| Fault::new(name, "not base64"))?;
+    Ok(ImageRef::Part { part: Part::base64(file, start, &text, bytes.len() as u64), name: String::new() })
+}
+
 /// Standard base64, white space allowed, padding optional.
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut held) = (0u32, 0);
     let body = text.iter().filter(|b| !b.is_ascii_whitespace());

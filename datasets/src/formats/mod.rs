@@ -18,7 +18,7 @@ mod own;
 mod vstar;
 
 pub use images::ImageStore;
-pub(crate) use images::roots_for;
+pub(crate) use images::{base64, roots_for};
 pub(crate) use iqa::QUESTION as QUALITY_QUESTION;
 pub(crate) use mme::AS_WRITTEN;
 
@@ -260,6 +260,7 @@ impl Columns {
             Some(Cell::Json(other)) => {
                 Err(Fault::new(name, format!("expected a string, found {}", crate::read::kind(&other))))
             }
+            Some(Cell::Far(far)) => Ok(far.text),
             Some(_) => Err(Fault::new(name, "expected a string, found bytes")),
             None => Err(Fault::new(name, "is missing or null")),
         }

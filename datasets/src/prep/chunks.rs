@@ -77,9 +77,8 @@ fn unique(ids: &mut HashMap<u128, u64>, record: Record) -> Result<Record, Reject
 /// Encoded size of a sample.
 fn size_of(sample: &Sample) -> u64 {
     let image = |image: &ImageRef| match image {
-        ImageRef::Path(path) => std::fs::metadata(path).map_or(0, |m| m.len()),
-        ImageRef::Bytes { bytes, .. } => bytes.len() as u64,
         ImageRef::Rgb(image) => image.as_raw().len() as u64,
+        encoded => encoded.stored(),
     };
     sample.images.iter().map(image).sum::<u64>() + sample.problem.len() as u64
 }

@@ -89,6 +89,9 @@ fn loaded(image: &ImageRef) -> Result<ImageRef> {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok(ImageRef::Bytes { bytes: image.encoded(DecodeLimits::default())?, name })
         }
+        ImageRef::Part { name, .. } => {
+            Ok(ImageRef::Bytes { bytes: image.encoded(DecodeLimits::default())?, name: name.clone() })
+        }
         other => Ok(other.clone()),
     }
 }

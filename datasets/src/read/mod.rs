@@ -5,7 +5,9 @@
 
 use crate::{Encoded, Error, Result};
 use serde_json::{Map, Value};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 mod folder;
 mod json;
@@ -29,6 +31,8 @@ pub enum Cell {
     Json(Value),
     /// Binary data, such as an encoded image.
     Bytes(Encoded),
+    /// A long text that can be read again from its file.
+    Far(Far),
     /// A list with bytes somewhere inside.
     List(Vec<Cell>),
     /// A struct with bytes somewhere inside.
@@ -41,6 +45,7 @@ impl Cell {
         match self {
             Self::Json(value) => value,
             Self::Bytes(_) => Value::Null,
+            Self::Far(far) => Value::String(far.text),
             Self::List(cells) => cells.into_iter().map(Self::into_json).collect(),
             Self::Struct(fields) => {
                 Value::Object(fields.into_iter().map(|(k, v)| (k, v.into_json())).collect::<Map<_, _>>())
@@ -52,6 +57,17 @@ impl Cell {
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Json(Value::Null))
     }
+}
+
+/// A text and where it stands.
+#[derive(Clone, Debug)]
+pub struct Far {
+    /// The text.
+    pub(crate) text: String,
+    /// The file.
+    pub(crate) file: Arc<Mutex<File>>,
+    /// Where in it the text begins, in bytes.
+    pub(crate) start: u64,
 }
 
 /// The columns of one row, in file order.

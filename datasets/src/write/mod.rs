@@ -54,7 +54,7 @@ fn stored_images(sample: &Sample) -> Result<Vec<(Encoded, String)>> {
     let read = |(k, image): (usize, &ImageRef)| {
         let bytes = image.encoded(DecodeLimits::default())?;
         let name = match image {
-            ImageRef::Bytes { name, .. } if !name.is_empty() => base(name),
+            ImageRef::Bytes { name, .. } | ImageRef::Part { name, .. } if !name.is_empty() => base(name),
             ImageRef::Path(path) => base(&path.to_string_lossy()),
             _ => format!("image-{k}.{}", ending(&bytes)),
         };

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub struct Comparison {
     /// The task.
     pub task: String,
+    /// The places of the two in [`super::Summary::runs`].
+    pub runs: [usize; 2],
     /// The models: every difference is the second less the first.
     pub models: [String; 2],
     /// By kind of picture: `clean`, `fog-3`, …
@@ -39,8 +41,12 @@ pub struct Difference {
     pub p_holm: f64,
 }
 
-/// Compares `second` with `first`; `None` where they share no question.
-pub fn compare(first: &Run, second: &Run, bootstrap: &Bootstrap) -> Option<Comparison> {
+/// Compares `second` with `first`, which stand at `places`; `None` where they share no question.
+pub fn compare(
+    places: [usize; 2],
+    [first, second]: [&Run; 2],
+    bootstrap: &Bootstrap,
+) -> Option<Comparison> {
     if (&first.first.task, first.first.version) != (&second.first.task, second.first.version) {
         return None;
     }
@@ -60,7 +66,8 @@ pub fn compare(first: &Run, second: &Run, bootstrap: &Bootstrap) -> Option<Compa
     cells.values_mut().zip(holm(&raw)).for_each(|(cell, p)| cell.p_holm = p);
     let corrupted = Difference::of(&pooled, bootstrap);
     let models = [first, second].map(|run| run.first.model.clone());
-    (!cells.is_empty()).then(|| Comparison { task: first.first.task.clone(), models, cells, corrupted })
+    let task = first.first.task.clone();
+    (!cells.is_empty()).then(|| Comparison { task, runs: places, models, cells, corrupted })
 }
 
 fn by_cell<'a>(run: &Run<'a>) -> BTreeMap<String, Vec<&'a Record>> {

@@ -29,6 +29,7 @@ pub use run::{Run, runs};
 pub use summary::{RunSummary, Summary};
 
 use crate::record::{Record, Verdict};
+use serde_json::Value;
 
 /// A number of one cell: the records of one kind of picture.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "length", of: |records| mean(records, length) },
     Metric { name: "tokens", of: |records| mean(records, |record| record.tokens.map(f64::from)) },
     Metric { name: "truncated", of: truncated },
+    Metric { name: "boxes/valid", of: |records| looks(records, |turn| Some(valid(turn))) },
+    Metric { name: "boxes/area", of: |records| looks(records, |turn| turn["area"].as_f64()) },
 ];
 
 /// Characters of the response.
@@ -57,6 +60,18 @@ fn length(record: &Record) -> Option<f64> {
 /// The share of responses that ended because they were too long, of those of which it is known.
 fn truncated(records: &[&Record]) -> Option<f64> {
     mean(records, |record| record.finish.as_ref().map(|finish| f64::from(u8::from(finish == "length"))))
+}
+
+/// The mean over the turns before the answers, where a reply says where to look; of those that have the value.
+fn looks(records: &[&Record], value: impl Fn(&Value) -> Option<f64>) -> Option<f64> {
+    let came = records.iter().filter(|record| record.outcome != Verdict::Failed);
+    let turns = came.flat_map(|record| &record.turns).filter(|turn| turn.get("reply").is_some());
+    crate::stats::mean(&turns.filter_map(value).collect::<Vec<_>>())
+}
+
+/// Whether a reply named a part that could be shown.
+fn valid(turn: &Value) -> f64 {
+    f64::from(u8::from(turn.get("crop").is_some()))
 }
 
 /// The mean over the answers that came and have the value.

@@ -66,8 +66,9 @@ impl Summary {
         let runs = runs(records);
         let mut comparisons = Vec::new();
         for (at, run) in runs.iter().enumerate() {
-            let first = runs[..at].iter().find(|first| comparable(first, run));
-            comparisons.extend(first.and_then(|first| compare(first, run, bootstrap)));
+            let first = runs[..at].iter().position(|first| comparable(first, run));
+            let with = |first: usize| compare([first, at], [&runs[first], run], bootstrap);
+            comparisons.extend(first.and_then(with));
         }
         Self { runs: runs.iter().map(|run| RunSummary::of(run, bootstrap)).collect(), comparisons }
     }

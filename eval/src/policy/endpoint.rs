@@ -46,6 +46,8 @@ pub struct EndpointOptions {
     pub temperature: f32,
     /// How pictures are sent.
     pub pictures: Pictures,
+    /// Whether the prompt's ids are asked for and compared, where [`Pictures::Model`] says what they should be.
+    pub compare_ids: bool,
 }
 
 /// A server.
@@ -106,7 +108,7 @@ impl<'a> Endpoint<'a> {
             // Servers read seeds as signed numbers of 64 bits, some of 32.
             body["seed"] = (draw_of(&asked.question.key) >> 33).into();
         }
-        if matches!(self.options.pictures, Pictures::Model(_)) {
+        if self.compares().is_some() {
             body["return_token_ids"] = true.into();
         }
         body
@@ -132,9 +134,17 @@ impl<'a> Endpoint<'a> {
         }
     }
 
+    /// What says which ids a prompt has, where they are compared.
+    fn compares(&self) -> Option<&Processor> {
+        match &self.options.pictures {
+            Pictures::Model(processor) if self.options.compare_ids => Some(processor),
+            _ => None,
+        }
+    }
+
     /// The prompt's ids, where the server returns them, are ours; else it sees another question than we ask.
     fn compare(&self, asked: &Asked<Sent>, reply: &Value) -> Result<()> {
-        let Pictures::Model(processor) = &self.options.pictures else { return Ok(()) };
+        let Some(processor) = self.compares() else { return Ok(()) };
         let Some(theirs) = chat::prompt_ids(reply) else { return Ok(()) };
         let patches: Vec<_> = asked.pictures.iter().filter_map(|sent| sent.patches.clone()).collect();
         let ours = processor.prompt(&asked.messages, &patches)?.input_ids;
@@ -183,12 +193,12 @@ impl Policy for Endpoint<'_> {
 
     fn prepare(&self, picture: &RgbImage) -> Result<Shown<Sent>> {
         let resized = self.resize(picture)?;
-        let patches = match &self.options.pictures {
-            Pictures::Model(processor) => Some(Arc::new(processor.images.patches(&resized)?)),
-            Pictures::AsTheyAre(_) => None,
+        let patches = match self.compares() {
+            Some(processor) => Some(Arc::new(processor.images.patches(&resized)?)),
+            None => None,
         };
         let url = chat::data_url(&resized)?;
-        Ok(Shown { picture: Sent { url, patches }, size: resized.dimensions().into() })
+        Ok(Shown::new(Sent { url, patches }, resized.dimensions().into()))
     }
 
     fn demand(&self) -> Demand {

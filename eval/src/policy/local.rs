@@ -24,6 +24,7 @@ const TEXT_TOKENS: usize = 96;
 #[derive(Clone, Debug)]
 pub struct Local {
     dir: PathBuf,
+    adapter: Option<PathBuf>,
     name: String,
     processor: Processor,
     sampling: Sampling,
@@ -44,14 +45,24 @@ impl Local {
             let place = dir.join("generation_config.json");
             return Err(Error::differs(place.display(), "eos_token_id", "there", "missing"));
         }
-        let full = dir.canonicalize().map_err(Error::io(dir))?;
-        let last = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = format!("{last}@{}", fingerprint(dir)?);
+        let name = name_of(dir)?;
         let tokenizer_size = processor.tokenizer.size();
         let sampling = Sampling { max_tokens, temperature, stop_ids, tokenizer_size, ..Sampling::default() };
         let threads = rayon::ThreadPoolBuilder::new().thread_name(|n| format!("answer-{n}")).build();
         let threads = Arc::new(threads.map_err(|e| Error::Work(e.to_string()))?);
-        Ok(Self { dir: dir.into(), name, processor, sampling, model: Arc::default(), threads })
+        let (dir, adapter) = (dir.into(), None);
+        Ok(Self { dir, adapter, name, processor, sampling, model: Arc::default(), threads })
+    }
+
+    /// The same model with the adapter in `dir` on it: another model to every record.
+    ///
+    /// # Errors
+    /// A directory that holds no adapter.
+    pub fn with_adapter(self, dir: &Path) -> Result<Self> {
+        let config = dir.join("adapter_config.json");
+        std::fs::metadata(&config).map_err(Error::io(&config))?;
+        let name = format!("{}+{}", self.name, name_of(dir)?);
+        Ok(Self { adapter: Some(dir.into()), name, model: Arc::default(), ..self })
     }
 
     /// The same model under another name than its directory's; what tells its files apart stays.
@@ -87,9 +98,19 @@ impl Local {
             return Ok(model.clone());
         }
         // On threads of its own: the caller may hold the only one of the common pool while it waits for answers.
-        let model = Arc::new(self.threads.install(|| VisionLanguageModel::load(&self.dir))?);
+        let load = || {
+            let mut model = VisionLanguageModel::load(&self.dir)?;
+            self.adapter.iter().try_for_each(|adapter| model.load_adapter(adapter))?;
+            Ok::<_, Error>(model)
+        };
+        let model = self.threads.install(load)?;
         model.set_trainable(&[]);
-        Ok(held.insert(model).clone())
+        Ok(held.insert(Arc::new(model)).clone())
+    }
+
+    /// Runs `work` where whoever waits for it is not needed for it.
+    pub(crate) fn on_own_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.threads.install(work)
     }
 
     fn reply(&self, answer: &Generated) -> Result<Reply> {
@@ -128,7 +149,7 @@ impl Policy for Local {
     fn prepare(&self, picture: &RgbImage) -> Result<Shown<Arc<Patches>>> {
         let patches = Arc::new(self.processor.images.patches(picture)?);
         let [_, high, wide] = patches.grid_thw.map(|n| (n * self.processor.images.patch_size) as u32);
-        Ok(Shown { picture: patches, size: [wide, high] })
+        Ok(Shown::new(patches, [wide, high]))
     }
 
     fn demand(&self) -> Demand {
@@ -149,7 +170,7 @@ impl Policy for Local {
         });
         let requests: Vec<Request> = good.collect();
         // The pool's own thread hands out the work without being woken for it.
-        let answers = self.threads.install(|| generate(&model, &requests, &self.sampling))?;
+        let answers = self.on_own_threads(|| generate(&model, &requests, &self.sampling))?;
         let mut answers = answers.into_iter().flatten();
         let reply = |prompt: Result<Arc<Prompt>>| match prompt {
             Err(error) => Ok(Err(Failed(error.to_string()))),
@@ -160,6 +181,13 @@ impl Policy for Local {
         };
         built.into_iter().map(reply).collect()
     }
+}
+
+/// The last part of a directory's path, and a digest of what it holds.
+fn name_of(dir: &Path) -> Result<String> {
+    let full = dir.canonicalize().map_err(Error::io(dir))?;
+    let last = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(format!("{last}@{}", fingerprint(dir)?))
 }
 
 /// The seed of a question's draws: the beginning of its key.

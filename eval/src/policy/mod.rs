@@ -10,6 +10,7 @@ mod local;
 mod prompt;
 mod recorded;
 mod text_only;
+mod turns;
 
 pub use baseline::{Baseline, BaselineKind};
 pub use endpoint::{Endpoint, EndpointOptions, Pictures};
@@ -19,6 +20,7 @@ pub use prompt::messages;
 pub(crate) use recorded::UNRECORDED;
 pub use recorded::{Recorded, Said};
 pub use text_only::TextOnly;
+pub use turns::{Original, Turns};
 
 use crate::{Record, Result};
 use foveate_vision::text::Message;
@@ -72,6 +74,15 @@ pub struct Shown<P> {
     pub picture: P,
     /// Width and height in pixels.
     pub size: [u32; 2],
+    /// What it takes while it waits to be asked about, in pixels of 12 bytes.
+    pub weight: usize,
+}
+
+impl<P> Shown<P> {
+    /// A picture of which only what the model sees is kept.
+    pub fn new(picture: P, size: [u32; 2]) -> Self {
+        Self { picture, size, weight: size[0] as usize * size[1] as usize }
+    }
 }
 
 /// A question as a policy gets it.
@@ -81,6 +92,8 @@ pub struct Asked<P> {
     pub question: Record,
     /// The question alone, without options or what is said of the form of an answer.
     pub problem: String,
+    /// The texts of its options in the order shown; empty without options.
+    pub choices: Vec<String>,
     /// The conversation so far; the next turn is the assistant's.
     pub messages: Vec<Message>,
     /// The pictures of its messages in reading order, corrupted already.
@@ -105,7 +118,7 @@ pub struct Demand {
 impl Shown<()> {
     /// What a policy that does not look is shown: the size alone.
     fn unseen(picture: &RgbImage) -> Self {
-        Self { picture: (), size: picture.dimensions().into() }
+        Self::new((), picture.dimensions().into())
     }
 }
 

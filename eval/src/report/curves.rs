@@ -1,8 +1,8 @@
 //! Accuracy against severity, clean against corrupted, against the budget of pixels, and curves of training.
 
-use super::sentence::{clean, label, short};
+use super::sentence::{clean, label, name};
 use super::svg::{Axis, Chart, class};
-use super::text::{count, escape, number, percent, spaced};
+use super::text::{count, cut, escape, number, percent, spaced};
 use super::training::{Training, shown};
 use crate::metrics::{CellSummary, RunSummary};
 use std::collections::BTreeMap;
@@ -11,6 +11,9 @@ use std::fmt::Write;
 /// A chart that stands alone, and one of many.
 const WIDE: (f64, f64) = (720.0, 340.0);
 const SMALL: (f64, f64) = (220.0, 150.0);
+
+/// A longer label would leave its chart; the legend has all of it.
+const LONGEST_WORD: usize = 36;
 
 /// Points of a long curve.
 const MOST_POINTS: usize = 240;
@@ -146,7 +149,7 @@ pub(super) fn scatter(runs: &[&RunSummary], labels: &[String]) -> String {
         let Some(point) = point else { continue };
         let say = format!("{}: clean {}, corrupted {}", labels[series], percent(point.0), percent(point.1));
         chart.dot(*point, series, &say);
-        chart.word(*point, &labels[series]);
+        chart.word(*point, &cut(&labels[series], LONGEST_WORD));
     }
     let note = "<p class=\"quiet\">On the dashed line corruption costs nothing; the vertical axis is the mean over \
                 all corrupted cells.</p>";
@@ -154,11 +157,11 @@ pub(super) fn scatter(runs: &[&RunSummary], labels: &[String]) -> String {
 }
 
 /// Accuracy of a model at several largest areas of pictures.
-pub(super) fn budgets(runs: &[&RunSummary]) -> String {
-    let mut by: BTreeMap<&str, Vec<(u64, &RunSummary)>> = BTreeMap::new();
+pub(super) fn budgets(runs: &[&RunSummary], all: &[RunSummary]) -> String {
+    let mut by: BTreeMap<String, Vec<(u64, &RunSummary)>> = BTreeMap::new();
     for run in runs {
         if let Some([_, most]) = run.pixels {
-            by.entry(&run.model).or_default().push((most, run));
+            by.entry(name(run, all)).or_default().push((most, run));
         }
     }
     by.retain(|_, runs| runs.len() > 1);
@@ -176,7 +179,7 @@ pub(super) fn budgets(runs: &[&RunSummary]) -> String {
             let _ = write!(
                 out,
                 "<tr><td>{}</td><td>{} pixels</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-                escape(short(model)),
+                escape(&model),
                 count(most as usize),
                 share(clean(run)),
                 share(run.robustness.as_ref().map(|robust| robust.corrupted.value))

@@ -2,7 +2,9 @@
 //! with both pictures; without such, wrong answers on clean pictures.
 
 use super::gather::Options;
-use super::sentence::short;
+use super::sentence::{label, short};
+use super::text::percent;
+use crate::metrics::RunSummary;
 use crate::record::{Record, Verdict};
 use crate::settings::Invocation;
 use crate::sweep::{Cell, picture_name};
@@ -13,6 +15,7 @@ use foveate_datasets::{Sample, Split, Task};
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
 use image::{Rgb, RgbImage};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
 /// Good enough for a thumbnail.
@@ -43,6 +46,8 @@ pub struct Exhibit {
 pub struct Shot {
     /// `clean`, `fog-3`.
     pub cell: String,
+    /// What came of each turn before the answer.
+    pub looked: Vec<String>,
     /// What was said.
     pub response: String,
     /// What became of it.
@@ -60,6 +65,7 @@ type Opened = std::result::Result<(Box<dyn Task>, Split), String>;
 /// Chooses failures and shows them; the notes say why pictures are missing.
 pub(super) fn choose(
     records: &[Record],
+    runs: &[RunSummary],
     commands: &[Invocation],
     options: &Options,
 ) -> (Vec<Exhibit>, Vec<String>) {
@@ -79,9 +85,17 @@ pub(super) fn choose(
                 None
             }
         };
-        exhibits.push(exhibit(&case, sample.as_ref(), options));
+        let own = runs.iter().find(|run| of_run(first, run));
+        let model = own.map_or_else(|| short(&first.model).to_owned(), |run| label(run, runs));
+        exhibits.push(exhibit(&case, model, sample.as_ref(), options));
     }
     (exhibits, notes)
+}
+
+/// Whether a record is one of `run`.
+fn of_run(record: &Record, run: &RunSummary) -> bool {
+    (&record.task, &record.model, &record.sampling) == (&run.task, &run.model, &run.sampling)
+        && (record.version, record.pixels, record.seed) == (run.version, run.pixels, run.seed)
 }
 
 /// One case from each run and corruption in turn, at its lowest severity, so that the few that are shown differ.
@@ -145,10 +159,11 @@ fn find(task: &dyn Task, split: Split, record: &Record) -> Option<Sample> {
         .find_map(|index| task.sample(split, index).ok().filter(|sample| sample.id == record.sample))
 }
 
-fn exhibit(case: &[&Record], sample: Option<&Sample>, options: &Options) -> Exhibit {
+fn exhibit(case: &[&Record], model: String, sample: Option<&Sample>, options: &Options) -> Exhibit {
     let first = case[0];
     let shot = |record: &&Record| Shot {
         cell: record.cell(),
+        looked: record.turns.iter().filter_map(looked).collect(),
         response: record.response.clone().unwrap_or_default(),
         outcome: record.outcome,
         pictures: sample.map(|sample| pictures(record, sample, options)).unwrap_or_default(),
@@ -156,7 +171,7 @@ fn exhibit(case: &[&Record], sample: Option<&Sample>, options: &Options) -> Exhi
     Exhibit {
         sample: first.sample.clone(),
         task: first.task.clone(),
-        model: short(&first.model).to_owned(),
+        model,
         question: first.prompt.clone(),
         answer: first.answer.clone(),
         shots: case.iter().map(shot).collect(),
@@ -179,29 +194,50 @@ fn pictures(record: &Record, sample: &Sample, options: &Options) -> Vec<String> 
             _ => (*clean).clone(),
         };
         let shown = cell.apply(&clean, scale, record.seed, &picture_name(record, at));
-        thumbnail(&shown, &crops(record, at), options.picture)
+        Some((shown, if at == 0 { crops(record) } else { vec![] }))
     };
-    sample.images.iter().enumerate().filter_map(show).collect()
+    let draw = |(shown, crops): (RgbImage, Vec<[u32; 4]>)| {
+        let whole = thumbnail(&shown, &crops, options.picture);
+        let part = |crop: &[u32; 4]| thumbnail(&part(&shown, *crop), &[], options.picture / 2);
+        std::iter::once(whole).chain(crops.iter().map(part)).collect::<Vec<_>>()
+    };
+    sample.images.iter().enumerate().filter_map(show).flat_map(draw).flatten().collect()
 }
 
-/// The boxes `[left, top, right, bottom]` that turns about the picture `at` looked at, in its own pixels.
-fn crops(record: &Record, at: usize) -> Vec<[f64; 4]> {
-    let of = |turn: &serde_json::Value| {
-        let image = turn.get("image").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        let corners: Vec<f64> =
-            turn.get("box")?.as_array()?.iter().filter_map(serde_json::Value::as_f64).collect();
-        (image == at as u64).then(|| corners.try_into().ok()).flatten()
+/// The parts `[left, top, right, bottom]` that were looked at, in pixels of the picture that was asked about;
+/// conversations are about one.
+fn crops(record: &Record) -> Vec<[u32; 4]> {
+    let of = |turn: &Value| {
+        let corners: Vec<u64> = turn.get("crop")?.as_array()?.iter().filter_map(Value::as_u64).collect();
+        corners.into_iter().map(|v| u32::try_from(v).ok()).collect::<Option<Vec<_>>>()?.try_into().ok()
     };
     record.turns.iter().filter_map(of).collect()
 }
 
+/// The part as it was shown, as far as it lies in the picture.
+fn part(picture: &RgbImage, [left, top, right, bottom]: [u32; 4]) -> RgbImage {
+    let (right, bottom) = (right.min(picture.width()), bottom.min(picture.height()));
+    let (left, top) = (left.min(right.saturating_sub(1)), top.min(bottom.saturating_sub(1)));
+    image::imageops::crop_imm(picture, left, top, right - left, bottom - top).to_image()
+}
+
+/// A turn in a few words.
+fn looked(turn: &Value) -> Option<String> {
+    turn.get("reply")?;
+    Some(match (turn["area"].as_f64(), turn["refused"].as_str()) {
+        (Some(area), _) => format!("looked at {} of it", percent(area)),
+        (None, Some(why)) => format!("no usable box: {why}"),
+        (None, None) => "no box".into(),
+    })
+}
+
 /// A small JPEG as a data URL.
-fn thumbnail(image: &RgbImage, crops: &[[f64; 4]], side: u32) -> Option<String> {
+fn thumbnail(image: &RgbImage, crops: &[[u32; 4]], side: u32) -> Option<String> {
     let ratio = (f64::from(side) / f64::from(image.width().max(image.height()).max(1))).min(4.0);
     let scaled = |n: u32| ((f64::from(n) * ratio).round() as u32).max(1);
     let filter = if ratio > 1.0 { FilterType::Nearest } else { FilterType::Triangle };
     let mut small = image::imageops::resize(image, scaled(image.width()), scaled(image.height()), filter);
-    crops.iter().for_each(|corners| frame(&mut small, corners.map(|v| v * ratio)));
+    crops.iter().for_each(|corners| frame(&mut small, corners.map(|v| f64::from(v) * ratio)));
     let mut jpeg = Vec::new();
     small.write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, QUALITY)).ok()?;
     Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
@@ -249,6 +285,33 @@ mod tests {
             |most| cases(&records, most).iter().map(|case| case[case.len() - 1].cell()).collect::<Vec<_>>();
         assert_eq!(cells(9), ["blur-1", "fog-1", "fog-1", "clean"]);
         assert_eq!(cells(2), ["blur-1", "fog-1"]);
+    }
+
+    #[test]
+    fn what_was_looked_at_is_drawn_on_the_picture_and_shown_beside_it() {
+        let options = foveate_datasets::OpenOptions { size: Some(96), ..Default::default() };
+        let task = foveate_datasets::open("shapes", &options).unwrap();
+        let sample = task.sample(Split::Test, 0).unwrap();
+        let turn = serde_json::json!({"reply": "there", "box": [9, 9, 9, 9], "crop": [16, 32, 64, 80], "area": 0.25});
+        let refused = serde_json::json!({"reply": "?", "refused": "no-block"});
+        let record = Record { turns: vec![turn, refused], scale: "native".into(), ..Record::default() };
+        let urls = pictures(&record, &sample, &Options { exhibits: 1, picture: 192 });
+        let decode = |url: &String| {
+            let bytes = STANDARD.decode(url.strip_prefix("data:image/jpeg;base64,").unwrap()).unwrap();
+            image::load_from_memory(&bytes).unwrap().into_rgb8()
+        };
+        let [whole, part] = &urls.iter().map(decode).collect::<Vec<_>>()[..] else { panic!("{}", urls.len()) };
+        assert_eq!((whole.dimensions(), part.dimensions()), ((192, 192), (96, 96)));
+        // Twice as large: the frame runs from 32, 64 to 128, 160, in a colour that survives a JPEG.
+        let framed = |x: u32, y: u32| {
+            let distance = whole.get_pixel(x, y).0.iter().zip(FRAME.0).map(|(a, b)| a.abs_diff(b)).max();
+            distance.unwrap() < 60
+        };
+        assert!(framed(80, 65) && framed(33, 100) && framed(127, 100) && framed(80, 159));
+        assert!(!framed(80, 112) && !framed(10, 10) && !framed(150, 100));
+        let words: Vec<_> = record.turns.iter().filter_map(looked).collect();
+        assert_eq!(words, ["looked at 25.0 % of it", "no usable box: no-block"]);
+        assert_eq!(looked(&serde_json::json!({"mean_logprob": [-1.0]})), None);
     }
 
     #[test]

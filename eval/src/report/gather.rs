@@ -3,6 +3,7 @@
 use super::exhibits::{self, Exhibit};
 use super::training::{self, Training};
 use super::{markdown, page};
+use crate::elsewhere::{Elsewhere, noted};
 use crate::metrics::Summary;
 use crate::record::Record;
 use crate::settings::{Invocation, Settings, write_json, write_whole};
@@ -37,6 +38,8 @@ pub struct Report {
     pub version: String,
     /// Every number.
     pub summary: Summary,
+    /// What other programs would have read in the same answers.
+    pub elsewhere: Vec<Elsewhere>,
     /// How the answers came about.
     pub commands: Vec<Invocation>,
     /// Curves of training runs.
@@ -54,11 +57,11 @@ impl Report {
     /// # Errors
     /// A directory that is neither, or files that are broken.
     pub fn of(places: &[PathBuf], options: &Options) -> Result<Self> {
-        let (mut records, mut commands, mut training) = (Records::default(), vec![], vec![]);
+        let (mut answers, mut training) = (Answers::default(), vec![]);
         for place in places {
             let found = [
-                read_records(place, &mut records, &mut commands)?,
-                read_records(&place.join(INSIDE), &mut records, &mut commands)?,
+                answers.add(place)?,
+                answers.add(&place.join(INSIDE))?,
                 place.join(training::FILE).is_file(),
             ];
             if found[2] {
@@ -69,11 +72,12 @@ impl Report {
                 return Err(Error::differs("command line", "DIR", expected, place.display()));
             }
         }
+        let Answers { records, commands, elsewhere } = answers;
         let records = records.sorted();
         let summary = Summary::of(&records, &Bootstrap::default());
-        let (exhibits, notes) = exhibits::choose(&records, &commands, options);
+        let (exhibits, notes) = exhibits::choose(&records, &summary.runs, &commands, options);
         let version = env!("CARGO_PKG_VERSION").into();
-        Ok(Self { version, summary, commands, training, exhibits, notes })
+        Ok(Self { version, summary, elsewhere, commands, training, exhibits, notes })
     }
 
     /// Writes `out` (HTML), and beside it the same with the endings `md` and `json`.
@@ -90,19 +94,30 @@ impl Report {
     }
 }
 
-/// Adds the records of an evaluation; whether there are any.
-fn read_records(place: &Path, records: &mut Records, commands: &mut Vec<Invocation>) -> Result<bool> {
-    let file = if place.is_file() { place.to_owned() } else { place.join(store::FILE) };
-    if !file.is_file() {
-        return Ok(false);
-    }
-    let read: Vec<Record> = Records::read(&file)?.records;
-    read.into_iter().for_each(|record| records.add(record));
-    let folder = file.parent().unwrap_or(Path::new("."));
-    for run in Settings::read(folder)?.runs {
-        if !commands.contains(&run) {
-            commands.push(run);
+/// What directories of evaluations hold.
+#[derive(Default)]
+struct Answers {
+    records: Records,
+    commands: Vec<Invocation>,
+    elsewhere: Vec<Elsewhere>,
+}
+
+impl Answers {
+    /// Adds an evaluation; whether there is one.
+    fn add(&mut self, place: &Path) -> Result<bool> {
+        let file = if place.is_file() { place.to_owned() } else { place.join(store::FILE) };
+        if !file.is_file() {
+            return Ok(false);
         }
+        let read: Vec<Record> = Records::read(&file)?.records;
+        read.into_iter().for_each(|record| self.records.add(record));
+        let folder = file.parent().unwrap_or(Path::new("."));
+        for run in Settings::read(folder)?.runs {
+            if !self.commands.contains(&run) {
+                self.commands.push(run);
+            }
+        }
+        self.elsewhere.extend(noted(folder)?);
+        Ok(true)
     }
-    Ok(true)
 }

@@ -2,6 +2,7 @@
 
 use super::curves::{corruptions, levels};
 use super::gather::Report;
+use super::lead::lead;
 use super::sentence::{clean, facts, label, sentence, settings, warnings};
 use super::text::{percent, points, points_range, spaced};
 use crate::metrics::{RunSummary, Summary};
@@ -35,6 +36,9 @@ pub fn brief(summary: &Summary) -> String {
 /// The whole of it.
 pub(super) fn document(report: &Report) -> String {
     let mut out = format!("# {}\n", super::page::title(report));
+    for sentence in lead(&report.summary) {
+        let _ = write!(out, "\n{sentence}\n");
+    }
     for run in &report.summary.runs {
         let _ =
             write!(out, "\n## {}: {}\n\n{}\n\n", run.task, label(run, &report.summary.runs), sentence(run));
@@ -50,7 +54,7 @@ pub(super) fn document(report: &Report) -> String {
         out.push_str(&categories(run));
     }
     for comparison in &report.summary.comparisons {
-        let [first, second] = &comparison.models;
+        let [first, second] = comparison.runs.map(|at| label(&report.summary.runs[at], &report.summary.runs));
         let _ = write!(out, "\n## {}: {second} less {first}\n\n", comparison.task);
         out.push_str("| pictures | difference in points | 95 % interval | p |\n|---|---|---|---|\n");
         let pooled = comparison.corrupted.iter().map(|row| ("all corrupted".to_owned(), row, row.p));
@@ -60,6 +64,7 @@ pub(super) fn document(report: &Report) -> String {
             let _ = writeln!(out, "| {name} | {gain} | {range} | {} |", super::text::p_value(p));
         }
     }
+    out.push_str(&elsewhere(report));
     if !report.commands.is_empty() {
         out.push_str("\n## To do it again\n\n");
         for run in &report.commands {
@@ -86,6 +91,31 @@ fn cells(run: &RunSummary) -> String {
                 .map_or_else(|| " – |".into(), |v| format!(" {} |", percent(v)))
         };
         let _ = writeln!(out, "| {} |{}", spaced(&name), levels.iter().map(at).collect::<String>());
+    }
+    out
+}
+
+/// What other programs would have read.
+fn elsewhere(report: &Report) -> String {
+    if report.elsewhere.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from(
+        "\n## As other programs read it\n\n| task | model | program | accuracy there | here | another verdict |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for other in &report.elsewhere {
+        let (model, share) = (super::sentence::short(&other.model), |v: Option<f64>| v.map_or("–".into(), percent));
+        let _ = writeln!(
+            out,
+            "| {} | {model} | {} | {} | {} | {} of {} |",
+            other.task,
+            other.extractor,
+            share(other.accuracy),
+            share(other.accuracy_here()),
+            other.only[0] + other.only[1],
+            other.counts.came()
+        );
     }
     out
 }

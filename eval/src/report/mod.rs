@@ -7,6 +7,7 @@ mod curves;
 mod exhibits;
 mod figures;
 mod gather;
+mod lead;
 mod markdown;
 mod page;
 mod sentence;

@@ -2,7 +2,8 @@
 
 use super::exhibits::{Exhibit, Shot};
 use super::gather::Report;
-use super::sentence::{clean, facts, sentence, settings, short, warnings};
+use super::lead::lead;
+use super::sentence::{clean, facts, label, sentence, settings, short, warnings};
 use super::text::{count, cut, escape, percent, spaced};
 use super::{curves, figures, tables};
 use crate::metrics::RunSummary;
@@ -17,12 +18,15 @@ const RESPONSE: usize = 240;
 /// The report as HTML.
 pub(super) fn html(report: &Report) -> String {
     let title = title(report);
-    let mut body = format!("<h1>{}</h1>{}", escape(&title), subtitle(report));
+    let lead: String =
+        lead(&report.summary).iter().map(|line| format!("<p class=\"lead\">{}</p>", escape(line))).collect();
+    let mut body = format!("<h1>{}</h1>{}{lead}", escape(&title), subtitle(report));
     for task in tasks(report) {
         let runs: Vec<&RunSummary> = report.summary.runs.iter().filter(|run| run.task == task).collect();
         let several = tasks(report).len() > 1;
         body.push_str(&section_of_task(report, &runs, &task, several));
     }
+    body.push_str(&tables::elsewhere(&report.elsewhere));
     body.push_str(&gallery(&report.exhibits, &report.notes));
     if !report.training.is_empty() {
         let _ = write!(body, "<h2>Training</h2>{}", curves::training(&report.training));
@@ -80,6 +84,7 @@ fn section_of_task(report: &Report, runs: &[&RunSummary], task: &str, several: b
     let all = &report.summary.runs;
     let labels = curves::labels(runs, all);
     let mut out = if several { format!("<h2>{}</h2>", escape(task)) } else { String::new() };
+    out.push_str(&tables::overview(runs, &labels));
     for (run, label) in runs.iter().zip(&labels) {
         out.push_str(&card(run, label));
     }
@@ -95,14 +100,14 @@ fn section_of_task(report: &Report, runs: &[&RunSummary], task: &str, several: b
     );
     add("Clean against corrupted", "One dot a model.", curves::scatter(runs, &labels));
     for comparison in report.summary.comparisons.iter().filter(|comparison| comparison.task == task) {
-        let [first, second] = comparison.models.each_ref().map(|model| escape(short(model)));
+        let [first, second] = comparison.runs.map(|at| escape(&label(&all[at], all)));
         let words = format!(
             "Second: {second}. First: {first}. Differences in points on the same questions; intervals by drawing \
              pictures, p by McNemar's exact test, over single cells after Holm."
         );
         add("Paired differences", &words, figures::forest(comparison));
     }
-    add("Budget of pixels", "The same model under several largest areas of pictures.", curves::budgets(runs));
+    add("Budget of pixels", "The same model under several largest areas of pictures.", curves::budgets(runs, all));
     for (run, label) in runs.iter().zip(&labels) {
         let name = if runs.len() > 1 { format!(": {}", escape(label)) } else { String::new() };
         let star = "Accuracy in percent by severity; the redder, the more of the clean accuracy is lost. \
@@ -179,6 +184,8 @@ fn gallery(exhibits: &[Exhibit], notes: &[String]) -> String {
 fn shot(shot: &Shot) -> String {
     let image = |url: &String| format!("<img alt=\"{}\" src=\"{url}\">", escape(&shot.cell));
     let images: String = shot.pictures.iter().map(image).collect();
+    let looked: String =
+        shot.looked.iter().map(|words| format!("<small>{}</small><br>", escape(words))).collect();
     let outcome = match shot.outcome {
         Verdict::Right => "right",
         Verdict::Wrong => "wrong",
@@ -186,7 +193,7 @@ fn shot(shot: &Shot) -> String {
         Verdict::Failed => "failed",
     };
     format!(
-        "<div class=\"shot\">{images}<small>{}</small> <span class=\"tag {outcome}\">{outcome}</span><br><q>{}</q></div>",
+        "<div class=\"shot\">{images}<small>{}</small> <span class=\"tag {outcome}\">{outcome}</span><br>{looked}<q>{}</q></div>",
         escape(&spaced(&shot.cell)),
         escape(&cut(&shot.response, RESPONSE))
     )

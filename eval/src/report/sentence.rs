@@ -1,6 +1,7 @@
 //! A run in a sentence, and what a reader must be warned of.
 
 use super::text::{count, number, percent, points, range, spaced};
+use crate::likelihood::SAMPLING;
 use crate::metrics::RunSummary;
 
 /// More unparsed answers than this are worth a warning.
@@ -14,11 +15,38 @@ pub(super) fn short(model: &str) -> &str {
     model.split_once('@').map_or(model, |(name, _)| name)
 }
 
-/// The model's name, with what else tells this run from others of the same model.
+/// Whether a run was shown grey pictures.
+pub(super) fn blind(run: &RunSummary) -> bool {
+    run.model.ends_with("(text only)")
+}
+
+/// How answers came about, in two words.
+fn way(sampling: &str) -> &str {
+    match sampling.split_once(',') {
+        Some((first, _)) if first.ends_with(" turns") => first,
+        _ if sampling == SAMPLING => "by likelihood",
+        _ => "in one turn",
+    }
+}
+
+/// [`name`] with the budget of pixels, where the same was measured under several.
 pub(super) fn label(run: &RunSummary, all: &[RunSummary]) -> String {
+    let same = |other: &&RunSummary| {
+        (&other.task, &other.model, &other.sampling) == (&run.task, &run.model, &run.sampling)
+    };
+    let name = name(run, all);
+    match run.pixels {
+        Some([_, most]) if all.iter().filter(same).any(|other| other.pixels != run.pixels) => {
+            format!("{name}, {} pixels", count(most as usize))
+        }
+        _ => name,
+    }
+}
+
+/// The model's name, with what else tells this run from others of the same model.
+pub(super) fn name(run: &RunSummary, all: &[RunSummary]) -> String {
     let name = short(&run.model);
-    let text_only =
-        if run.model.ends_with("(text only)") && !name.ends_with("(text only)") { ", text only" } else { "" };
+    let text_only = if blind(run) && !name.ends_with("(text only)") { ", text only" } else { "" };
     let twin = |other: &&RunSummary| {
         other.task == run.task && short(&other.model) == name && other.model != run.model
     };
@@ -30,12 +58,15 @@ pub(super) fn label(run: &RunSummary, all: &[RunSummary]) -> String {
         }
         _ => String::new(),
     };
-    let budgets = all.iter().any(|o| o.task == run.task && o.model == run.model && o.pixels != run.pixels);
-    let pixels = match run.pixels {
-        Some([_, most]) if budgets => format!(", {} pixels", count(most as usize)),
-        _ => String::new(),
+    let other_way =
+        |o: &&RunSummary| (&o.task, &o.model) == (&run.task, &run.model) && o.sampling != run.sampling;
+    let others: Vec<&str> = all.iter().filter(other_way).map(|other| other.sampling.as_str()).collect();
+    let sampling = match (others.is_empty(), others.iter().any(|other| way(other) == way(&run.sampling))) {
+        (true, _) => String::new(),
+        (_, false) => format!(", {}", way(&run.sampling)),
+        (_, true) => format!(", {}", run.sampling),
     };
-    format!("{name}{digest}{text_only}{pixels}")
+    format!("{name}{digest}{text_only}{sampling}")
 }
 
 /// The accuracy on clean pictures.
@@ -125,6 +156,10 @@ pub(super) fn facts(run: &RunSummary) -> Vec<(&'static str, String)> {
         out.push(("mCE", number(errors.mce)));
         out.extend(errors.relative_mce.map(|mce| ("relative mCE", number(mce))));
     }
+    let looks = run.cells.first().map(|cell| &cell.metrics);
+    let look = |name: &str| looks.and_then(|metrics| metrics.get(name).copied());
+    out.extend(look("boxes/valid").map(|share| ("usable boxes", percent(share))));
+    out.extend(look("boxes/area").map(|share| ("of the picture looked at", percent(share))));
     out.push(("unparsed", percent(run.counts.unparsed_share().unwrap_or(0.0))));
     out
 }

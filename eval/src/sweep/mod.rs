@@ -15,6 +15,7 @@ pub use plan::{Plan, images};
 
 use crate::policy::{Asked, Failed, Policy, Reply, Shown, messages};
 use crate::record::{Record, Verdict};
+use crate::store::SYNC_EVERY;
 use crate::{Error, Result, Store};
 use foveate_augment::Scale;
 use foveate_datasets::{ImageRef, Sample};
@@ -23,7 +24,7 @@ use queue::Queue;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
 /// Pixels of prepared pictures that may wait: as patches they take 12 bytes each.
@@ -97,19 +98,11 @@ pub fn run<P: Policy>(
             scope.spawn(|| sweep.work(sender));
         }
         drop(sender);
-        for record in &receiver {
-            let Some(record) = record else {
-                tally.found += 1;
-                tell(Event::Found);
-                continue;
-            };
-            tally.asked += 1;
-            tally.failed += usize::from(record.outcome == Verdict::Failed);
-            tell(Event::Asked(record.outcome));
-            if let Err(error) = store.append(record) {
-                sweep.fail(error);
-            }
-        }
+        write(&receiver, store, &mut |event| {
+            tally.note(event);
+            tell(event);
+        })
+        .unwrap_or_else(|error| sweep.fail(error));
         store.sync()
     });
     if let Some(error) = sweep.fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -118,6 +111,37 @@ pub fn run<P: Policy>(
     written?;
     tally.stopped = stop.load(Ordering::Relaxed) && tally.found + tally.asked < plan.len();
     Ok(tally)
+}
+
+/// Writes what comes until nobody is left to send.
+fn write(
+    receiver: &Receiver<Option<Record>>,
+    store: &mut Store,
+    tell: &mut dyn FnMut(Event),
+) -> Result<()> {
+    loop {
+        match receiver.recv_timeout(SYNC_EVERY) {
+            Ok(None) => tell(Event::Found),
+            Ok(Some(record)) => {
+                tell(Event::Asked(record.outcome));
+                store.append(record)?;
+            }
+            Err(RecvTimeoutError::Timeout) => store.settle()?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+impl Tally {
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Found => self.found += 1,
+            Event::Asked(outcome) => {
+                self.asked += 1;
+                self.failed += usize::from(outcome == Verdict::Failed);
+            }
+        }
+    }
 }
 
 impl<P: Policy> Sweep<'_, P> {
@@ -220,15 +244,16 @@ impl<P: Policy> Sweep<'_, P> {
             }
         };
         let size: Vec<[u32; 2]> = shown.iter().map(|shown| shown.size).collect();
+        let weight = shown.iter().map(|shown| shown.weight).sum::<usize>() / questions.len();
         let pictures: Vec<P::Picture> = shown.into_iter().map(|shown| shown.picture).collect();
-        let weight = size.iter().map(|[w, h]| *w as usize * *h as usize).sum::<usize>() / questions.len();
         let cost = self.policy.demand().cost(&size);
         for (question, sample) in questions {
             let question = Record { size: size.clone(), ..question };
             let asked = match messages(&question.prompt, pictures.len()) {
                 Ok((messages, order)) => {
                     let pictures = order.into_iter().filter_map(|at| pictures.get(at).cloned()).collect();
-                    Asked { question, problem: sample.problem.clone(), messages, pictures, cost }
+                    let (problem, choices) = (sample.problem.clone(), sample.choices.clone());
+                    Asked { question, problem, choices, messages, pictures, cost }
                 }
                 Err(error) => {
                     drop(results.send(Some(failed(question, &error.to_string()))));

@@ -116,8 +116,7 @@ pub fn images(
 fn content(sample: &Sample) -> String {
     let size = |image: &ImageRef| match image {
         ImageRef::Rgb(image) => Value::from(vec![image.width(), image.height()]),
-        ImageRef::Path(path) => std::fs::metadata(path).map_or(0, |meta| meta.len()).into(),
-        ImageRef::Bytes { bytes, .. } => bytes.len().into(),
+        encoded => encoded.stored().into(),
     };
     let images: Vec<Value> = sample.images.iter().map(size).collect();
     let whole = serde_json::json!([sample.problem, sample.answer, sample.choices, images]);

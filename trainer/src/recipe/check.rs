@@ -12,6 +12,7 @@ type Fault = (String, String);
 impl Recipe {
     /// Checks ranges and names. No I/O.
     pub(super) fn check(&self) -> Result<(), Fault> {
+        self.check_model()?;
         self.check_numbers()?;
         self.check_names()?;
         self.check_turns()?;
@@ -59,11 +60,6 @@ impl Recipe {
         let finite = r.temperature > 0.0 && r.temperature.is_finite();
         holds("rollout.temperature", finite, "over 0", r.temperature)?;
         holds("rollout.top_p", r.top_p > 0.0 && r.top_p <= 1.0, "over 0 and at most 1", r.top_p)?;
-        if let Some(patch) = self.model.patch_size {
-            holds("model.patch_size", (4..=56).contains(&patch), "between 4 and 56", patch)?;
-            let made = self.model.tiny().is_some();
-            holds("model.patch_size", made, "absent, as `model.path` is a directory", patch)?;
-        }
         positive("optim.lr", o.lr)?;
         positive("optim.vision_lr", o.vision_lr)?;
         let betas = o.betas.iter().all(|beta| (0.0..1.0).contains(beta));
@@ -80,6 +76,31 @@ impl Recipe {
         least("warmup.images", w.images, 1)?;
         least("warmup.questions", w.questions, 1)?;
         least("train.keep", self.train.keep, 1)
+    }
+
+    fn check_model(&self) -> Result<(), Fault> {
+        let model = &self.model;
+        if let Some(patch) = model.patch_size {
+            holds("model.patch_size", (4..=56).contains(&patch), "between 4 and 56", patch)?;
+            holds(
+                "model.patch_size",
+                model.tiny().is_some(),
+                "absent, as `model.path` is a directory",
+                patch,
+            )?;
+        }
+        if let Some(parts) = &model.train {
+            holds("model.train", !parts.is_empty(), "at least one part", "empty")?;
+            holds("model.train", !model.adapts(), "absent, as an adapter is trained instead", "there")?;
+        }
+        let both = model.lora.is_some() && model.adapter.is_some();
+        holds("model.adapter", !both, "absent beside [model.lora]", "there")?;
+        match model.lora.as_ref().map(|lora| lora.check("recipe")) {
+            Some(Err(foveate_vision::Error::Input { field, expected, found, .. })) => {
+                holds(&format!("model.lora.{field}"), false, &expected, found)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_turns(&self) -> Result<(), Fault> {
@@ -115,7 +136,6 @@ impl Recipe {
     fn check_names(&self) -> Result<(), Fault> {
         let split = &self.data.split;
         holds("data.split", ["train", "test"].contains(&split.as_str()), "`train` or `test`", split)?;
-        holds("model.train", !self.model.train.is_empty(), "at least one part", "empty")?;
         holds("reward", !self.reward.is_empty(), "at least one reward", "empty")?;
         let tasks = self.eval.iter().map(|e| &e.task).enumerate();
         let tasks = tasks.map(|(i, task)| (format!("eval.{i}.task"), task));

@@ -1,5 +1,7 @@
 //! `[model]`: which model, and what of it is trained. Knows no file of it.
 
+use foveate_vision::lora::LoraConfig;
+use foveate_vision::models::Part;
 use foveate_vision::tiny::TinySpec;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -17,16 +19,23 @@ pub struct ModelRecipe {
     /// Of the model that `tiny` makes: side of a patch in pixels. A token of it sees a square of twice the side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch_size: Option<usize>,
-    /// The parts that are trained.
-    pub train: Vec<PartName>,
+    /// The parts that are trained: all of them where nothing is said, none beside an adapter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<Vec<PartName>>,
+    /// The directory of an adapter that is trained further, instead of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
     /// Recompute activations in the backward pass instead of keeping them.
     pub checkpointing: bool,
+    /// A new adapter, trained instead of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 impl Default for ModelRecipe {
     fn default() -> Self {
-        let train = vec![PartName::Vision, PartName::Merger, PartName::Text];
-        Self { path: "tiny".into(), found: None, patch_size: None, train, checkpointing: false }
+        let (found, patch_size, train, lora, adapter) = (None, None, None, None, None);
+        Self { path: "tiny".into(), found, patch_size, train, adapter, checkpointing: false, lora }
     }
 }
 
@@ -34,6 +43,20 @@ impl ModelRecipe {
     /// The directory of the model that is read.
     pub fn dir(&self) -> &Path {
         self.found.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Whether an adapter is trained and the model is not.
+    pub fn adapts(&self) -> bool {
+        self.lora.is_some() || self.adapter.is_some()
+    }
+
+    /// The parts of the model that are trained.
+    pub fn trained(&self) -> &[PartName] {
+        match &self.train {
+            Some(parts) => parts,
+            None if self.adapts() => &[],
+            None => &PartName::ALL,
+        }
     }
 
     /// The model to be made, `None` where one is read from a directory.
@@ -46,12 +69,33 @@ impl ModelRecipe {
 
 /// A part of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum PartName {
     /// The vision tower.
     Vision,
     /// What turns patches into tokens.
     Merger,
-    /// The language model with embedding and head.
+    /// The layers of the language model and its last norm.
     Text,
+    /// The token embeddings; the head too, where it is the same matrix.
+    Embeddings,
+    /// The output projection, where it is a matrix of its own.
+    LmHead,
+}
+
+impl PartName {
+    /// Every part.
+    pub const ALL: [Self; 5] = [Self::Vision, Self::Merger, Self::Text, Self::Embeddings, Self::LmHead];
+}
+
+impl From<PartName> for Part {
+    fn from(name: PartName) -> Self {
+        match name {
+            PartName::Vision => Self::Vision,
+            PartName::Merger => Self::Merger,
+            PartName::Text => Self::Text,
+            PartName::Embeddings => Self::Embeddings,
+            PartName::LmHead => Self::LmHead,
+        }
+    }
 }

@@ -88,7 +88,10 @@ fn explain(error: figment::Error, text: &str, place: &str, yaml: bool, overrides
     let mut keys = error.path.clone();
     let message = match &error.kind {
         Kind::UnknownField(field, known) => {
-            keys.push(field.clone());
+            // Of a table that may be absent, figment's path holds the key already.
+            if keys.len() < 2 || keys.last() != Some(field) {
+                keys.push(field.clone());
+            }
             format!("unknown key `{}`{}", keys.join("."), suggestion(field, known))
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {

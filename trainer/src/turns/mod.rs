@@ -17,8 +17,9 @@ use crate::policy::LocalPolicy;
 use crate::recipe::{Trained, TurnsRecipe};
 use crate::{Error, Result};
 use foveate_datasets::Sample;
+use foveate_vision::config::Family;
 use foveate_vision::grounding::{Dialogue, Protocol, Refusal, Region};
-use foveate_vision::images::Patches;
+use foveate_vision::images::{ImageProcessor, Patches};
 use foveate_vision::pack::Continuation;
 use foveate_vision::processor::Prompt;
 use image::RgbImage;
@@ -78,12 +79,20 @@ impl Turns {
     /// # Errors
     /// A script that there is not.
     pub fn new(recipe: &TurnsRecipe, policy: &LocalPolicy) -> Result<Self> {
-        let family = policy.model.config().family;
-        let mut protocol = Protocol::new(&recipe.script, family, &policy.processor.images)?;
+        let protocol = Self::rules(recipe, policy.model.config().family, &policy.processor.images)?;
+        Ok(Self { protocol, train: recipe.train })
+    }
+
+    /// The rules that a recipe states, for a model of `family` whose images are resized by `images`.
+    ///
+    /// # Errors
+    /// A script that there is not.
+    pub fn rules(recipe: &TurnsRecipe, family: Family, images: &ImageProcessor) -> Result<Protocol> {
+        let mut protocol = Protocol::new(&recipe.script, family, images)?;
         (protocol.turns, protocol.forced) = (recipe.max, recipe.forced);
         protocol.frame = recipe.frame.unwrap_or(protocol.frame);
         protocol.rules.min_side = recipe.min_side.unwrap_or(protocol.rules.min_side);
-        Ok(Self { protocol, train: recipe.train })
+        Ok(protocol)
     }
 
     /// How many of a rollout's own tokens, from the first, give no gradient.

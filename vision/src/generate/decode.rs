@@ -12,7 +12,7 @@ use super::extend::{Looks, extend};
 use crate::Result;
 use crate::models::{VisionLanguageModel, mrope_positions};
 use crate::nn::simd::{dot, exp_shifted, max, vectorised};
-use crate::nn::{Buffer, Dims, KvTap, Linear, skinny};
+use crate::nn::{Buffer, Dims, KvTap, skinny};
 use crate::pack::PackBuilder;
 use crate::processor::Prompt;
 
@@ -105,7 +105,7 @@ pub(crate) fn step(model: &VisionLanguageModel, rows: &mut [&mut Row]) -> Result
     for (index, layer) in decoder.layers.iter().enumerate() {
         let block = &layer.attention;
         let normed = block.norm.apply(&x)?;
-        let mut qkv = apply(&block.qkv, &normed)?;
+        let mut qkv = block.qkv.apply_few(&normed)?;
         block.turn(&mut qkv, &dims, &rotary)?;
         let stride = dims.q_width() + 2 * dims.kv_width();
         for (row, qkv) in rows.iter_mut().zip(qkv.chunks_exact(stride)) {
@@ -119,11 +119,11 @@ pub(crate) fn step(model: &VisionLanguageModel, rows: &mut [&mut Row]) -> Result
                 vectorised(|| attend(out, qkv, &row.prompt.layers[index], &row.own[index], dims));
             },
         );
-        add(&mut x, &apply(&block.out, &out)?);
+        add(&mut x, &block.out.apply_few(&out)?);
         let mlp = &layer.mlp;
-        let hidden = apply(&mlp.up, &mlp.norm.apply(&x)?)?;
+        let hidden = mlp.up.apply_few(&mlp.norm.apply(&x)?)?;
         let active = mlp.act.forward(&hidden, mlp.down.inner());
-        add(&mut x, &apply(&mlp.down, &active)?);
+        add(&mut x, &mlp.down.apply_few(&active)?);
     }
     for row in rows {
         (row.steps, row.position) = (row.steps + 1, row.position + 1);
@@ -133,15 +133,6 @@ pub(crate) fn step(model: &VisionLanguageModel, rows: &mut [&mut Row]) -> Result
 
 fn add(x: &mut [f32], y: &[f32]) {
     vectorised(|| x.iter_mut().zip(y).for_each(|(x, y)| *x += y));
-}
-
-fn apply(linear: &Linear, x: &[f32]) -> Result<Buffer> {
-    let mut y = skinny::product(x, &linear.weight.host()?, linear.inner());
-    if let Some(bias) = &linear.bias {
-        let bias = bias.host()?;
-        y.chunks_exact_mut(bias.len()).for_each(|row| add(row, &bias));
-    }
-    Ok(y)
 }
 
 /// One row's attention over its prompt and its own tokens: `q` leads `qkv`, `out` is `[H, D]`.

@@ -22,6 +22,17 @@ pub struct Sizes {
 }
 
 impl Frame {
+    /// Every frame.
+    pub const ALL: [Self; 2] = [Self::Pixels, Self::Thousandths];
+
+    /// The name in recipes and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pixels => "pixels",
+            Self::Thousandths => "thousandths",
+        }
+    }
+
     /// The coordinates of the image's far corner, (width, height).
     pub fn full(self, sizes: Sizes) -> (f64, f64) {
         match self {

@@ -8,6 +8,7 @@
 mod crop;
 mod dialogue;
 mod frame;
+mod note;
 mod reply;
 mod script;
 mod validity;
@@ -15,6 +16,7 @@ mod validity;
 pub use crop::{Region, crop};
 pub use dialogue::{Dialogue, Next, Protocol, Turn};
 pub use frame::{Frame, Sizes};
+pub use note::note;
 pub use reply::{Found, find};
 pub use script::{SCRIPTS, Script};
 pub use validity::{Refusal, Rules};

@@ -15,14 +15,14 @@ use crate::nn::{
     Segments, Weight, add_rows,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DecoderLayer {
     pub attention: AttentionBlock,
     pub mlp: MlpBlock,
 }
 
 /// The language model's weights.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Decoder {
     pub dims: Dims,
     /// `[V, d]`
@@ -43,7 +43,7 @@ impl Decoder {
     pub(crate) fn load(config: &TextConfig, family: &Naming, loader: &mut Loader) -> Result<Self> {
         let (prefix, width) = (family.text, config.hidden_size);
         let table = [config.vocab_size, width];
-        let embedding = loader.one(format!("{prefix}embed_tokens.weight"), &table, Part::Text)?;
+        let embedding = loader.one(format!("{prefix}embed_tokens.weight"), &table, Part::Embeddings)?;
         let layers = (0..config.layers).map(|index| DecoderLayer::load(index, config, family, loader));
         let layers = layers.collect::<Result<_>>()?;
         let norm = norm(loader, format!("{prefix}norm.weight"), width, config)?;
@@ -53,10 +53,16 @@ impl Decoder {
                 loader.source.lm_head(true, &format!("{prefix}embed_tokens.weight"), &table)?;
                 embedding.clone()
             }
-            false => loader.one("lm_head.weight", &table, Part::Text)?,
+            false => loader.one("lm_head.weight", &table, Part::LmHead)?,
         };
         let dims = Dims { heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim };
         Ok(Self { dims, embedding, layers, norm, head })
+    }
+
+    /// Its linear layers but the head, in the order in which they run.
+    pub(crate) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
+        let layers = self.layers.iter_mut();
+        layers.flat_map(|layer| layer.attention.linears().into_iter().chain(layer.mlp.linears()))
     }
 
     /// Hidden states `[T, d]` before the final norm. `trace` receives every layer's output.
@@ -73,8 +79,9 @@ impl Decoder {
         let mut chain: Vec<Box<dyn Layer>> = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
             let (attention, rotary, tap) = (attention.clone(), rotary.clone(), mode.tap.clone());
-            chain.push(Box::new(AttentionLayer { block: layer.attention.clone(), attention, rotary, tap }));
-            chain.push(Box::new(layer.mlp.clone()));
+            let block = layer.attention.in_pass(mode.pass);
+            chain.push(Box::new(AttentionLayer { block, attention, rotary, tap }));
+            chain.push(Box::new(layer.mlp.in_pass(mode.pass)));
             let features = deepstack.features.get(index);
             if features.is_some() || trace.is_some() {
                 x = Chain::new(std::mem::take(&mut chain)).apply(&x, mode)?;
@@ -108,13 +115,12 @@ impl DecoderLayer {
         let qkv_named =
             |suffix: &str| rows.map(|(name, rows)| (named(&format!("self_attn.{name}_proj.{suffix}")), rows));
         let attention_norm = norm(loader, named("input_layernorm.weight"), width, config)?;
-        let qkv = Linear {
-            weight: loader.stacked(&qkv_named("weight"), &[width], part)?,
-            bias: match family.qkv_bias {
-                true => Some(loader.stacked(&qkv_named("bias"), &[], part)?),
-                false => None,
-            },
+        let weight = loader.stacked(&qkv_named("weight"), &[width], part)?;
+        let bias = match family.qkv_bias {
+            true => Some(loader.stacked(&qkv_named("bias"), &[], part)?),
+            false => None,
         };
+        let qkv = Linear::new(weight, bias);
         let head_norms = match family.head_norms {
             true => Some((
                 norm(loader, named("self_attn.q_norm.weight"), config.head_dim, config)?,
@@ -122,7 +128,7 @@ impl DecoderLayer {
             )),
             false => None,
         };
-        let plain = |weight| Linear { weight, bias: None };
+        let plain = |weight| Linear::new(weight, None);
         let out = plain(loader.one(named("self_attn.o_proj.weight"), &[width, q_width], part)?);
         let mlp_norm = norm(loader, named("post_attention_layernorm.weight"), width, config)?;
         let gate_up = ["gate", "up"].map(|name| (named(&format!("mlp.{name}_proj.weight")), inner));

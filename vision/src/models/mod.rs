@@ -6,6 +6,7 @@
 //!
 //! T tokens of the row, N scored tokens, F image features, d width.
 
+mod adapter;
 mod decoder;
 mod family;
 mod parameter;
@@ -22,8 +23,9 @@ use crate::config::Config;
 use crate::images::Patches;
 use crate::nn::{GradSink, Mode, Rotary, Side, token_divergences, token_logprobs};
 use crate::pack::Pack;
-use crate::weights::{self, Weights};
+use crate::weights::{self, Layout, Precision, Weights};
 use crate::{Error, Result};
+use adapter::Adapter;
 pub(crate) use decoder::{Decoder, Deepstack};
 pub use parameter::{Parameter, Part};
 pub(crate) use positions::{mrope_positions, text_rotary};
@@ -35,7 +37,9 @@ pub struct VisionLanguageModel {
     config: Config,
     tower: Tower,
     decoder: Decoder,
+    /// The published model's, then the adapter's.
     parameters: Vec<Parameter>,
+    adapter: Option<Adapter>,
     /// Recompute instead of keep (see [`Mode::checkpoint`]).
     checkpoint: bool,
     composed: bool,
@@ -104,7 +108,8 @@ impl VisionLanguageModel {
         if let [first, ..] = &weights.unused()[..] {
             return Err(Error::input(dir.display(), first, "a tensor of this architecture", "unexpected"));
         }
-        Ok(Self { config, tower, decoder, parameters, checkpoint: false, composed: false })
+        let adapter = None;
+        Ok(Self { config, tower, decoder, parameters, adapter, checkpoint: false, composed: false })
     }
 
     /// The configuration.
@@ -121,9 +126,9 @@ impl VisionLanguageModel {
         &self.decoder
     }
 
-    /// Trains the parameters of `parts` and freezes all others.
+    /// Trains the parameters of `parts` and freezes all others. An adapter's are not concerned.
     pub fn set_trainable(&self, parts: &[Part]) {
-        for parameter in &self.parameters {
+        for parameter in self.parameters.iter().filter(|parameter| !parameter.adapter) {
             parameter.weight.set_trainable(parts.contains(&parameter.part));
         }
     }
@@ -140,7 +145,8 @@ impl VisionLanguageModel {
     }
 
     pub(crate) fn mode(&self, sink: Option<&GradSink>) -> Mode {
-        Mode { sink: sink.cloned(), checkpoint: self.checkpoint, composed: self.composed, tap: None }
+        let pass = sink.and(self.adapter.as_ref()).and_then(Adapter::next_pass);
+        Mode { sink: sink.cloned(), checkpoint: self.checkpoint, composed: self.composed, tap: None, pass }
     }
 
     /// Adds the gradients of `loss` to `sink`.
@@ -242,9 +248,7 @@ impl VisionLanguageModel {
         if distinct.is_empty() {
             return Ok(Seen { features: None, rows: vec![], places: vec![] });
         }
-        let frozen = self.parameters.iter().all(|p| p.part == Part::Text || !p.trainable());
-        let mode = Mode { sink: mode.sink.clone().filter(|_| !frozen), ..mode.clone() };
-        let features = self.tower.forward(&distinct, &mode, trace)?;
+        let features = self.tower.forward(&distinct, mode, trace)?;
         let (mut rows, mut places) = (Vec::new(), Vec::new());
         for (at, tokens) in uses {
             let (first, end) = (firsts[at], firsts[at + 1]);
@@ -353,16 +357,16 @@ impl VisionLanguageModel {
         Ok(Trace { vision_blocks, vision_output, deepstack, text_layers, logits, positions })
     }
 
-    /// Writes the weights into an existing directory, as published.
+    /// Writes the weights into an existing directory, as published; an adapter's only where it is merged.
     ///
     /// # Errors
-    /// Those of the file system.
-    pub fn save_weights(&self, dir: &Path) -> Result<()> {
+    /// Those of the file system, and numbers that `precision` cannot hold.
+    pub fn save_weights(&self, dir: &Path, precision: Precision) -> Result<()> {
         let mut tensors = Vec::new();
-        for parameter in &self.parameters {
+        for parameter in self.parameters.iter().filter(|parameter| !parameter.adapter) {
             tensors.extend(parameter.published()?);
         }
-        weights::save(dir, tensors, &weights::Layout::default()).map(|_| ())
+        weights::save(dir, tensors, &Layout { precision, ..Layout::default() }).map(|_| ())
     }
 
     /// The text model's rotary angles at given positions.

@@ -15,8 +15,17 @@ pub enum Part {
     Vision,
     /// The mergers: what turns patches into tokens.
     Merger,
-    /// The language model with embedding and head.
+    /// The layers of the language model and its last norm.
     Text,
+    /// The token embeddings; the head too, where it is the same matrix.
+    Embeddings,
+    /// The output projection, where it is a matrix of its own.
+    LmHead,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 5] = [Self::Vision, Self::Merger, Self::Text, Self::Embeddings, Self::LmHead];
 }
 
 /// A variable and what is known of it.
@@ -32,6 +41,8 @@ pub struct Parameter {
     pub decay: bool,
     /// Published names and shapes of the pieces, stacked along the first axis.
     pub pieces: Vec<(String, Vec<usize>)>,
+    /// Whether it is an adapter's, and not one of the published model.
+    pub adapter: bool,
 }
 
 impl Parameter {
@@ -57,8 +68,7 @@ impl Parameter {
 
     /// Published name, shape and values of every piece.
     pub(crate) fn published(&self) -> Result<Vec<Published>> {
-        let values = self.var().as_tensor().flatten_all()?.to_device(&Device::Cpu)?;
-        let values = values.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()?;
+        let values = self.weight.values()?;
         let pieces = self.split(&values);
         Ok(pieces.map(|(name, shape, piece)| (name.into(), shape.into(), Cow::Owned(piece.into()))).collect())
     }
@@ -94,7 +104,7 @@ impl Loader<'_> {
         let weight = Weight::new(Var::from_tensor(&tensor)?);
         let name = names.first().map(|(name, _)| name.clone()).unwrap_or_default();
         let decay = !inner.is_empty();
-        self.parameters.push(Parameter { name, weight: weight.clone(), part, decay, pieces });
+        self.parameters.push(Parameter { name, weight: weight.clone(), part, decay, pieces, adapter: false });
         Ok(weight)
     }
 

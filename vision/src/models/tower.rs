@@ -19,14 +19,14 @@ use crate::{Error, Result};
 
 const EPS: f32 = 1e-6;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Block {
     attention: AttentionBlock,
     mlp: MlpBlock,
 }
 
 /// The tower's weights.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tower {
     config: VisionConfig,
     patch: PatchEmbed,
@@ -80,6 +80,15 @@ impl Tower {
         Ok(Self { config: config.clone(), patch, position_table, blocks, merger, deepstack })
     }
 
+    /// Its linear layers, in the order in which they run.
+    pub(crate) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
+        let blocks = self.blocks.iter_mut();
+        let blocks =
+            blocks.flat_map(|block| block.attention.linears().into_iter().chain(block.mlp.linears()));
+        let mergers = std::iter::once(&mut self.merger).chain(&mut self.deepstack);
+        blocks.chain(mergers.flat_map(MlpBlock::linears))
+    }
+
     fn merge_area(&self) -> usize {
         self.config.merge_size * self.config.merge_size
     }
@@ -130,9 +139,9 @@ impl Tower {
             let windowed =
                 self.config.window_size.is_some() && !self.config.full_attention_blocks.contains(&index);
             let attention = Attention::new(dims, if windowed { &windows } else { &whole }, false)?;
-            let (rotary, weights) = (rotary.clone(), block.attention.clone());
+            let (rotary, weights) = (rotary.clone(), block.attention.in_pass(mode.pass));
             layers.push(Box::new(AttentionLayer { block: weights, attention, rotary, tap: None }));
-            layers.push(Box::new(block.mlp.clone()));
+            layers.push(Box::new(block.mlp.in_pass(mode.pass)));
             if let Some(level) = self.config.deepstack_blocks.iter().position(|&block| block == index) {
                 x = Chain::new(std::mem::take(&mut layers)).apply(&x, mode)?;
                 deepstack.push((level, self.merge(&x, &self.deepstack[level], mode)?));
@@ -142,7 +151,7 @@ impl Tower {
             x = Chain::new(std::mem::take(&mut layers)).apply(&x, mode)?;
             traced.push(x.clone());
         }
-        layers.push(Box::new(self.merger.clone()));
+        layers.push(Box::new(self.merger.in_pass(mode.pass)));
         let merged = Chain::new(layers).apply(&x, mode)?;
         deepstack.sort_by_key(|(level, _)| *level);
         let deepstack = deepstack.into_iter().map(|(_, features)| features).collect();
@@ -152,7 +161,7 @@ impl Tower {
     /// A merger whose norm spans a whole merge block takes a block as one row.
     fn merge(&self, x: &Tensor, merger: &MlpBlock, mode: &Mode) -> Result<Tensor> {
         let x = x.reshape((x.elem_count() / merger.norm.width(), merger.norm.width()))?;
-        Ok(Chain::new(vec![Box::new(merger.clone())]).apply(&x, mode)?)
+        Ok(Chain::new(vec![Box::new(merger.in_pass(mode.pass))]).apply(&x, mode)?)
     }
 }
 
@@ -161,7 +170,7 @@ fn linear(loader: &mut Loader, names: &[String], rows: usize, inner: usize, part
         names.iter().map(|name| (format!("{name}.{suffix}"), rows / names.len())).collect()
     };
     let weight = loader.stacked(&named("weight"), &[inner], part)?;
-    Ok(Linear { weight, bias: Some(loader.stacked(&named("bias"), &[], part)?) })
+    Ok(Linear::new(weight, Some(loader.stacked(&named("bias"), &[], part)?)))
 }
 
 fn norm(loader: &mut Loader, name: &str, width: usize, rms: bool, part: Part) -> Result<Norm> {

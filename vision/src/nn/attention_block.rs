@@ -59,6 +59,18 @@ impl KvTap {
 }
 
 impl AttentionBlock {
+    /// Its linear layers, in the order in which they run.
+    pub(crate) fn linears(&mut self) -> [&mut Linear; 2] {
+        [&mut self.qkv, &mut self.out]
+    }
+
+    /// The block in one pass of training, whose seed decides what adapters drop.
+    pub(crate) fn in_pass(&self, pass: Option<u64>) -> Self {
+        let mut block = self.clone();
+        block.linears().into_iter().for_each(|linear| linear.enter(pass));
+        block
+    }
+
     /// Queries, keys and values of the normalised rows, before and after head norms and rotation.
     pub(crate) fn project(
         &self,
@@ -90,6 +102,12 @@ impl Layer for AttentionLayer {
         (self.block.norm.width(), self.block.out.out())
     }
 
+    fn learns(&self) -> bool {
+        let AttentionBlock { norm, qkv, head_norms, out } = &self.block;
+        let heads = head_norms.as_ref().is_some_and(|(q_norm, k_norm)| q_norm.learns() || k_norm.learns());
+        heads || norm.learns() || qkv.learns() || out.learns()
+    }
+
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {
         let (qkv, raw) = self.block.project(x, &self.attention.dims, &self.rotary, true)?;
         if let Some(tap) = &self.tap {
@@ -106,8 +124,9 @@ impl Layer for AttentionLayer {
         let [qkv, out, lse, rest @ ..] = &saved[..] else {
             candle_core::bail!("attention saved {} buffers, not 3", saved.len())
         };
-        block.out.weight_grads(out, &d_y, sink);
-        let d_out = block.out.input_grad(&d_y)?;
+        let low = block.out.low_grads(&d_y)?;
+        block.out.weight_grads(out, &d_y, &low, sink)?;
+        let d_out = block.out.input_grad(&d_y, &low)?;
         let mut d_qkv = self.attention.backward(qkv, out, lse, &d_out);
         drop(d_out);
         let stride = block.qkv.out();
@@ -117,10 +136,11 @@ impl Layer for AttentionLayer {
             k_norm.backward_strided(raw, &mut d_qkv, stride, dims.q_width(), dims.kv_heads, sink)?;
         }
         drop(saved);
-        let normed = block.norm.apply(x)?;
-        block.qkv.weight_grads(&normed, &d_qkv, sink);
-        drop(normed);
-        let mut d_x = block.qkv.input_grad(&d_qkv)?;
+        let low = block.qkv.low_grads(&d_qkv)?;
+        if block.qkv.learns() {
+            block.qkv.weight_grads(&block.norm.apply(x)?, &d_qkv, &low, sink)?;
+        }
+        let mut d_x = block.qkv.input_grad(&d_qkv, &low)?;
         block.norm.backward_strided(x, &mut d_x, block.norm.width(), 0, 1, sink)?;
         simd::par_add(&mut d_x, &d_y);
         Ok(d_x)

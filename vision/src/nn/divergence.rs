@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::buffers::Buffer;
@@ -43,7 +43,7 @@ pub(crate) fn token_divergences(p: Side<'_>, q: Side<'_>, temperature: f32, mode
         mode: mode.clone(),
         saved: OnceLock::new(),
     };
-    p_nd.apply_op2(&q_nd, op)
+    p_nd.apply_op3(&q_nd, &mode.anchor()?, op)
 }
 
 /// [`token_divergences`] with all logits in memory.
@@ -130,7 +130,7 @@ impl Divergence {
     }
 }
 
-impl CustomOp2 for Divergence {
+impl CustomOp3 for Divergence {
     fn name(&self) -> &'static str {
         "token-divergences"
     }
@@ -141,6 +141,8 @@ impl CustomOp2 for Divergence {
         p_layout: &Layout,
         q: &CpuStorage,
         q_layout: &Layout,
+        _anchor: &CpuStorage,
+        _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (tokens, _) = p_layout.shape().dims2()?;
         let mut stats = vec![Stats::default(); tokens];
@@ -160,14 +162,16 @@ impl CustomOp2 for Divergence {
         &self,
         p: &Tensor,
         q: &Tensor,
+        _anchor: &Tensor,
         _res: &Tensor,
         grad_n: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (Some(saved), Some(sink)) = (self.saved.get(), &self.mode.sink) else {
             bail!("token divergences: backward without forward or sink")
         };
         let grad_n = grad_n.contiguous()?;
         let (p_host, q_host, grads) = (Host::of(p)?, Host::of(q)?, Host::of(&grad_n)?);
+        let tracked = [p.track_op(), q.track_op()];
         let mut d_hidden = [Buffer::new(p_host.len()), Buffer::new(q_host.len())];
         self.chunks([&p_host, &q_host], saved.len(), |first, hidden, [p, q]| {
             let vocab = self.heads[0].var().dim(0)?;
@@ -179,10 +183,12 @@ impl CustomOp2 for Divergence {
             {
                 let rows = d_logits.len() / vocab;
                 let width = hidden[side].len() / rows;
-                let d_hidden = &mut d_hidden[side][first * width..(first + rows) * width];
                 let (d_logits, head) = (Mat::new(d_logits, vocab), self.heads[side].host()?);
                 let scale = self.inverse_temperature;
-                par_matmul(d_hidden, Write::Replace, scale, d_logits, Mat::new(&head, width));
+                if tracked[side] {
+                    let d_hidden = &mut d_hidden[side][first * width..(first + rows) * width];
+                    par_matmul(d_hidden, Write::Replace, scale, d_logits, Mat::new(&head, width));
+                }
                 sink.add(&self.heads[side], |grad, write| {
                     par_matmul(grad, write, scale, d_logits.t(), Mat::new(hidden[side], width));
                 });
@@ -190,9 +196,9 @@ impl CustomOp2 for Divergence {
             Ok(())
         })?;
         let [d_p, d_q] = d_hidden;
-        let tensor = |learns: bool, grad: Buffer, of: &Tensor| -> Result<Option<Tensor>> {
-            learns.then(|| Tensor::from_vec(grad.into_vec(), of.shape(), of.device())).transpose()
+        let tensor = |tracked: bool, grad: Buffer, of: &Tensor| -> Result<Option<Tensor>> {
+            tracked.then(|| Tensor::from_vec(grad.into_vec(), of.shape(), of.device())).transpose()
         };
-        Ok((tensor(self.learns[0], d_p, p)?, tensor(self.learns[1], d_q, q)?))
+        Ok((tensor(tracked[0], d_p, p)?, tensor(tracked[1], d_q, q)?, None))
     }
 }

@@ -29,6 +29,9 @@ pub(crate) trait Layer: Debug + Send + Sync {
         rows
     }
 
+    /// Whether a backward pass has the gradient of any weight to compute.
+    fn learns(&self) -> bool;
+
     /// Output rows and what [`Layer::backward`] will need.
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)>;
 
@@ -55,6 +58,8 @@ pub struct Mode {
     pub composed: bool,
     /// Receives the keys and values of every text layer.
     pub(crate) tap: Option<KvTap>,
+    /// Of this pass of training: decides what adapters drop. `None` where nothing is dropped.
+    pub(crate) pass: Option<u64>,
 }
 
 impl Mode {
@@ -95,21 +100,34 @@ impl Chain {
         if width != first.widths().0 {
             bail!("rows of width {width} for a layer of width {}", first.widths().0);
         }
-        let op = ChainOp { chain: self.clone(), rows, mode: mode.clone(), tape: Mutex::default() };
-        x.contiguous()?.apply_op2(&mode.anchor()?, op)
+        let from = self.learns_from(x, mode);
+        let mode = Mode { sink: mode.sink.clone().filter(|_| from < self.0.len()), ..mode.clone() };
+        let anchor = mode.anchor()?;
+        let op = ChainOp { chain: self.clone(), rows, mode, from, tape: Mutex::default() };
+        x.contiguous()?.apply_op2(&anchor, op)
     }
 
-    /// The fast forward pass alone.
-    pub(crate) fn run(&self, x: &[f32]) -> Result<Buffer> {
-        let mut x = Buffer::copy_of(x);
-        for layer in self.0.iter() {
-            x = layer.forward(&x)?.0;
+    /// The first layer that a backward pass reaches; their number where it reaches none.
+    fn learns_from(&self, x: &Tensor, mode: &Mode) -> usize {
+        match &mode.sink {
+            None => self.0.len(),
+            Some(_) if x.track_op() => 0,
+            Some(_) => self.0.iter().position(|layer| layer.learns()).unwrap_or(self.0.len()),
         }
-        Ok(x)
     }
 }
 
-/// The input of every layer but the first (candle keeps that) and what each saved.
+/// The fast forward pass alone.
+fn run(layers: &[Box<dyn Layer>], x: &[f32]) -> Result<Buffer> {
+    let mut x = Buffer::copy_of(x);
+    for layer in layers {
+        x = layer.forward(&x)?.0;
+    }
+    Ok(x)
+}
+
+/// The input of every layer from [`ChainOp::from`] on (but candle keeps that of the chain) and what each
+/// saved.
 #[derive(Default)]
 struct Tape {
     inputs: Vec<Buffer>,
@@ -120,16 +138,22 @@ struct ChainOp {
     chain: Chain,
     rows: usize,
     mode: Mode,
+    /// The first layer that a backward pass reaches: those before it leave nothing behind.
+    from: usize,
     tape: Mutex<Tape>,
 }
 
 impl ChainOp {
     fn forward(&self, x: &[f32]) -> Result<Buffer> {
-        if self.mode.sink.is_none() {
-            return self.chain.run(x);
+        let (before, after) = self.chain.0.split_at(self.from);
+        if after.is_empty() {
+            return run(before, x);
         }
         let mut tape = Tape::default();
-        for layer in self.chain.0.iter() {
+        if !before.is_empty() {
+            tape.inputs.push(run(before, x)?);
+        }
+        for layer in after {
             let input = tape.inputs.last().map_or(x, |input| input);
             let (y, saved) = layer.forward(input)?;
             tape.saved.push((!self.mode.checkpoint).then_some(saved));
@@ -175,10 +199,10 @@ impl CustomOp2 for ChainOp {
         let d_y = d_y.contiguous()?;
         let mut d = Buffer::copy_of(&Host::of(&d_y)?);
         let x_host = Host::of(x)?;
-        for layer in self.chain.0.iter().rev() {
+        for layer in self.chain.0[self.from..].iter().rev() {
             let Some(saved) = tape.saved.pop() else { bail!("a second backward pass through layers") };
             let input = tape.inputs.pop();
-            let first = input.is_none();
+            let first = tape.saved.is_empty();
             let input = input.as_ref().map_or(&*x_host, |input| input);
             let saved = match saved {
                 Some(saved) => saved,

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::buffers::Buffer;
@@ -41,7 +41,7 @@ pub(crate) fn token_logprobs(
         mode: mode.clone(),
         saved: OnceLock::new(),
     };
-    hidden_nd.contiguous()?.apply_op1(op)
+    hidden_nd.contiguous()?.apply_op2(&mode.anchor()?, op)
 }
 
 /// [`token_logprobs`] with all logits in memory.
@@ -135,12 +135,18 @@ impl TokenLogprobs {
     }
 }
 
-impl CustomOp1 for TokenLogprobs {
+impl CustomOp2 for TokenLogprobs {
     fn name(&self) -> &'static str {
         "token-logprobs"
     }
 
-    fn cpu_fwd(&self, hidden: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        hidden: &CpuStorage,
+        layout: &Layout,
+        _anchor: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (tokens, width) = layout.shape().dims2()?;
         let mut stats = vec![TokenStats::default(); tokens];
         self.chunks(floats(hidden, layout)?, width, |first, hidden, logits| {
@@ -157,7 +163,13 @@ impl CustomOp1 for TokenLogprobs {
         Ok((CpuStorage::F32(both), (2, tokens).into()))
     }
 
-    fn bwd(&self, hidden: &Tensor, _res: &Tensor, grad_2n: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(
+        &self,
+        hidden: &Tensor,
+        _anchor: &Tensor,
+        _res: &Tensor,
+        grad_2n: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (Some(saved), Some(sink)) = (self.saved.get(), &self.mode.sink) else {
             bail!("token log-probabilities: backward without forward or sink")
         };
@@ -165,7 +177,7 @@ impl CustomOp1 for TokenLogprobs {
         let grad_2n = grad_2n.contiguous()?;
         let (hidden_host, grads) = (Host::of(hidden)?, Host::of(&grad_2n)?);
         let (d_logprob, d_entropy) = grads.split_at(tokens);
-        let mut d_hidden = Buffer::new(hidden_host.len());
+        let mut d_hidden = hidden.track_op().then(|| Buffer::new(hidden_host.len()));
         self.chunks(&hidden_host, width, |first, hidden, logits| {
             let vocab = logits.len() / (hidden.len() / width);
             logits.par_chunks_mut(vocab).enumerate().for_each(|(row, logits)| {
@@ -174,15 +186,18 @@ impl CustomOp1 for TokenLogprobs {
                 vectorised(|| d_logits(logits, target, saved[token], d_logprob[token], d_entropy[token]));
             });
             let d_logits = Mat::new(logits, vocab);
-            let d_hidden = &mut d_hidden[first * width..][..hidden.len()];
-            let head = self.head.host()?;
-            par_matmul(d_hidden, Write::Replace, self.inverse_temperature, d_logits, Mat::new(&head, width));
+            if let Some(d_hidden) = &mut d_hidden {
+                let (d_hidden, head) = (&mut d_hidden[first * width..][..hidden.len()], self.head.host()?);
+                let scale = self.inverse_temperature;
+                par_matmul(d_hidden, Write::Replace, scale, d_logits, Mat::new(&head, width));
+            }
             sink.add(&self.head, |grad, write| {
                 par_matmul(grad, write, self.inverse_temperature, d_logits.t(), Mat::new(hidden, width));
             });
             Ok(())
         })?;
-        Ok(Some(Tensor::from_vec(d_hidden.into_vec(), hidden.shape(), hidden.device())?))
+        let tensor = |grad: Buffer| Tensor::from_vec(grad.into_vec(), hidden.shape(), hidden.device());
+        Ok((d_hidden.map(tensor).transpose()?, None))
     }
 }
 

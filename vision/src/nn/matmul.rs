@@ -116,11 +116,22 @@ fn rows_per_task(rows: usize, cols: usize, inner: usize) -> usize {
 /// [`matmul`] into dense rows, the rows of `dst` shared among threads. The bytes do not depend on their
 /// number.
 pub(crate) fn par_matmul(dst: &mut [f32], write: Write, scale: f32, lhs: Mat, rhs: Mat) {
-    let cols = rhs.cols;
-    let rows = rows_per_task(lhs.rows, cols, lhs.cols);
-    dst.par_chunks_mut((rows * cols).max(1)).enumerate().for_each(|(task, dst)| {
-        let lhs = lhs.rows(task * rows, dst.len() / cols);
-        matmul(dst, cols, write, scale, lhs, rhs);
+    par_matmul_into(dst, (rhs.cols, 0), write, scale, lhs, rhs);
+}
+
+/// [`par_matmul`] into some columns, from `offset` on, of rows that are `stride` wide.
+pub(crate) fn par_matmul_into(
+    dst: &mut [f32],
+    (stride, offset): (usize, usize),
+    write: Write,
+    scale: f32,
+    lhs: Mat,
+    rhs: Mat,
+) {
+    let rows = rows_per_task(lhs.rows, rhs.cols, lhs.cols);
+    dst.par_chunks_mut((rows * stride).max(1)).enumerate().for_each(|(task, dst)| {
+        let lhs = lhs.rows(task * rows, dst.len() / stride);
+        matmul(&mut dst[offset..], stride, write, scale, lhs, rhs);
     });
 }
 

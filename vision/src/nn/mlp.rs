@@ -152,6 +152,18 @@ impl MlpBlock {
     fn width(&self) -> usize {
         self.up.out() / self.act.fan()
     }
+
+    /// Its linear layers, in the order in which they run.
+    pub(crate) fn linears(&mut self) -> [&mut Linear; 2] {
+        [&mut self.up, &mut self.down]
+    }
+
+    /// The block in one pass of training, whose seed decides what adapters drop.
+    pub(crate) fn in_pass(&self, pass: Option<u64>) -> Self {
+        let mut block = self.clone();
+        block.linears().into_iter().for_each(|linear| linear.enter(pass));
+        block
+    }
 }
 
 impl Layer for MlpBlock {
@@ -161,6 +173,10 @@ impl Layer for MlpBlock {
 
     fn rows(&self, rows: usize) -> usize {
         if self.residual { rows } else { rows * self.widths().0 / self.up.inner() }
+    }
+
+    fn learns(&self) -> bool {
+        self.norm.learns() || self.up.learns() || self.down.learns()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {
@@ -178,15 +194,17 @@ impl Layer for MlpBlock {
 
     fn backward(&self, x: &[f32], mut saved: Saved, d_y: Buffer, sink: &GradSink) -> Result<Buffer> {
         let hidden = saved.pop().unwrap_or_default();
-        let mut d_active = self.down.input_grad(&d_y)?;
+        let low = self.down.low_grads(&d_y)?;
+        let mut d_active = self.down.input_grad(&d_y, &low)?;
         let d_hidden = self.act.backward(&hidden, &mut d_active, self.width());
         let active = d_active; // by now the activation itself
-        self.down.weight_grads(&active, &d_y, sink);
+        self.down.weight_grads(&active, &d_y, &low, sink)?;
         drop(active);
-        let normed = self.norm.apply(x)?;
-        self.up.weight_grads(&normed, &d_hidden, sink);
-        drop(normed);
-        let mut d_x = self.up.input_grad(&d_hidden)?;
+        let low = self.up.low_grads(&d_hidden)?;
+        if self.up.learns() {
+            self.up.weight_grads(&self.norm.apply(x)?, &d_hidden, &low, sink)?;
+        }
+        let mut d_x = self.up.input_grad(&d_hidden, &low)?;
         self.norm.backward_strided(x, &mut d_x, self.norm.width(), 0, 1, sink)?;
         if self.residual {
             simd::par_add(&mut d_x, &d_y);

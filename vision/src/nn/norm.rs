@@ -87,6 +87,7 @@ impl Norm {
     ) -> Result<()> {
         let weight_host = self.weight.host()?;
         let (width, weight, centred, eps) = (self.width(), &*weight_host, self.bias.is_some(), self.eps);
+        let learns = self.learns();
         let sums: Vec<(Buffer, Buffer)> = d
             .par_chunks_mut(ROWS_PER_SUM * stride)
             .zip(x.par_chunks(ROWS_PER_SUM * stride))
@@ -96,13 +97,17 @@ impl Norm {
                     for (d, x) in d.chunks_exact_mut(stride).zip(x.chunks_exact(stride)) {
                         let runs = d[offset..].chunks_exact_mut(width).zip(x[offset..].chunks_exact(width));
                         for (d, x) in runs.take(groups) {
-                            backward_run(x, d, weight, centred, eps, &mut d_weight, &mut d_bias);
+                            let grads = learns.then_some((&mut d_weight[..], &mut d_bias[..]));
+                            backward_run(x, d, weight, centred, eps, grads);
                         }
                     }
                 });
                 (d_weight, d_bias)
             })
             .collect();
+        if !learns {
+            return Ok(());
+        }
         let (mut d_weight, mut d_bias) = (Buffer::zeros(width), Buffer::zeros(width));
         for (weight, bias) in &sums {
             add(&mut d_weight, weight);
@@ -134,7 +139,7 @@ impl Norm {
 }
 
 /// One run's gradient: `inv * (g - mean(g) - u * mean(g * u))` with `g = d * weight` and `u` the unit
-/// row; an RMS norm has no `mean(g)`.
+/// row; an RMS norm has no `mean(g)`. `grads` sums those of weight and bias, where they are wanted.
 #[inline(always)]
 fn backward_run(
     x: &[f32],
@@ -142,17 +147,20 @@ fn backward_run(
     weight: &[f32],
     centred: bool,
     eps: f32,
-    d_weight: &mut [f32],
-    d_bias: &mut [f32],
+    grads: Option<(&mut [f32], &mut [f32])>,
 ) {
     let width = weight.len();
     let (x, d) = (&x[..width], &mut d[..width]);
     let (mean, inverse) = moments(x, centred, eps);
-    if centred {
-        add(d_bias, d);
+    if let Some((d_weight, d_bias)) = grads {
+        if centred {
+            add(d_bias, d);
+        }
+        for i in 0..width {
+            d_weight[i] += d[i] * (x[i] - mean) * inverse;
+        }
     }
     for i in 0..width {
-        d_weight[i] += d[i] * (x[i] - mean) * inverse;
         d[i] *= weight[i];
     }
     let n = width as f32;
@@ -166,6 +174,10 @@ fn backward_run(
 impl Layer for Norm {
     fn widths(&self) -> (usize, usize) {
         (self.width(), self.width())
+    }
+
+    fn learns(&self) -> bool {
+        self.weight.is_trainable() || self.bias.as_ref().is_some_and(Weight::is_trainable)
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

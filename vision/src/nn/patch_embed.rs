@@ -90,6 +90,11 @@ impl Layer for PatchEmbed {
         self.sizes().map_or((0, 0), |sizes| (sizes.channels * sizes.area, sizes.out))
     }
 
+    fn learns(&self) -> bool {
+        let table = self.positions.as_ref().map(|(table, _)| table);
+        [Some(&self.weight), self.bias.as_ref(), table].into_iter().flatten().any(Weight::is_trainable)
+    }
+
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {
         let (inner, out) = self.widths();
         let mut y = Buffer::zeros(x.len() / inner * out);

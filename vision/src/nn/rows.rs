@@ -44,9 +44,11 @@ pub(crate) fn embed(
         );
     }
     let none = Tensor::zeros((0, width), DType::F32, device)?;
-    let op =
-        Embed { ids: ids_t.to_vec(), places: places_n.to_vec(), table: table.clone(), mode: mode.clone() };
-    features_nd.unwrap_or(&none).contiguous()?.apply_op2(&mode.anchor()?, op)
+    let learns = table.is_trainable() || features_nd.is_some_and(Tensor::track_op);
+    let mode = Mode { sink: mode.sink.clone().filter(|_| learns), ..mode.clone() };
+    let anchor = mode.anchor()?;
+    let op = Embed { ids: ids_t.to_vec(), places: places_n.to_vec(), table: table.clone(), mode };
+    features_nd.unwrap_or(&none).contiguous()?.apply_op2(&anchor, op)
 }
 
 struct Embed {

@@ -51,6 +51,12 @@ impl Weight {
         if self.is_trainable() { self.0.var.as_tensor().clone() } else { self.0.var.as_detached_tensor() }
     }
 
+    /// Its numbers, wherever they are.
+    pub(crate) fn values(&self) -> Result<Vec<f32>> {
+        let values = self.0.var.as_detached_tensor().flatten_all()?.to_device(&Device::Cpu)?;
+        values.to_dtype(DType::F32)?.to_vec1()
+    }
+
     pub(crate) fn host(&self) -> Result<Host<'_>> {
         Host::of(self.0.var.as_tensor())
     }

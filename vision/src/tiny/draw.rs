@@ -42,7 +42,8 @@ fn moments(spec: &TinySpec, parameter: &Parameter) -> (f64, f64) {
     }
 }
 
-fn generator(seed: u64, name: &str) -> ChaCha8Rng {
+/// A generator of its own for each seed and name.
+pub(crate) fn generator(seed: u64, name: &str) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&fnv1a(name).to_le_bytes());
@@ -50,7 +51,7 @@ fn generator(seed: u64, name: &str) -> ChaCha8Rng {
 }
 
 /// FNV-1a: the same on every machine and in every version, unlike the standard hasher.
-fn fnv1a(text: &str) -> u64 {
+pub(crate) fn fnv1a(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::config::{Config, Family};
 use crate::weights::{self, Layout};
 use crate::{Error, Result};
+pub(crate) use draw::{fnv1a, generator};
 use parameters::parameters;
 use tokens::Tokens;
 pub use words::WORDS;

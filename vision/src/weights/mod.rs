@@ -18,6 +18,8 @@ use memmap2::Mmap;
 
 use crate::{Error, Result};
 use header::Entry;
+pub(crate) use name::module_path;
+pub(crate) use save::save_file;
 pub use save::{Layout, Precision, save};
 
 /// The weights of one model directory, mapped, not read.
@@ -46,9 +48,20 @@ impl Weights {
     /// Names the file and the field: no weights, a missing shard, a shard outside the directory, a damaged
     /// header, a tensor that is there twice (also under two spellings) or not where the index says.
     pub fn open(dir: &Path) -> Result<Self> {
+        Self::open_all(&shards::plan(dir)?)
+    }
+
+    /// Maps one file, whatever it is called.
+    ///
+    /// # Errors
+    /// As [`Weights::open`].
+    pub(crate) fn open_file(path: &Path) -> Result<Self> {
+        Self::open_all(&[(path.to_owned(), None)])
+    }
+
+    fn open_all(plan: &[shards::File]) -> Result<Self> {
         let mut weights = Self { shards: vec![], tensors: HashMap::new() };
-        let plan = shards::plan(dir)?;
-        for (path, promised) in &plan {
+        for (path, promised) in plan {
             let place = path.display().to_string();
             let bytes = map::map(path)?;
             let entries = header::read(&place, &bytes)?;
@@ -115,6 +128,11 @@ impl Weights {
             return Err(Error::input(place, &tensor.entry.name, expected, "different"));
         }
         Ok(None)
+    }
+
+    /// The names of all tensors, as the files spell them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.values().map(|tensor| tensor.entry.name.as_str())
     }
 
     /// Tensors never asked for, as the files spell them, but for buffers that older versions saved.

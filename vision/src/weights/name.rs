@@ -21,6 +21,13 @@ pub(super) fn bare(name: &str) -> String {
     fits.map_or_else(|| name.to_owned(), |(rest, bare)| format!("{bare}{rest}"))
 }
 
+/// What transformers' model class calls the module or tensor in memory.
+pub(crate) fn module_path(name: &str) -> String {
+    let bare = bare(name);
+    let inner = bare.strip_prefix("text.").map(|rest| format!("model.language_model.{rest}"));
+    inner.or_else(|| bare.starts_with("visual.").then(|| format!("model.{bare}"))).unwrap_or(bare)
+}
+
 /// A buffer that follows from the config, saved by older versions.
 pub(super) fn ignorable(name: &str) -> bool {
     name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_pos_emb.inv_freq")

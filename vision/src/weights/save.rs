@@ -106,6 +106,23 @@ pub fn save<'a>(
     out.finish()
 }
 
+/// Writes one file, synchronised to disk.
+///
+/// # Errors
+/// As [`save`].
+pub(crate) fn save_file<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = Named<'a>>,
+    precision: Precision,
+) -> Result<()> {
+    let mut all = vec![];
+    for (name, shape, values) in tensors {
+        check(&name, &shape, &values, precision)?;
+        all.push((name, Stored { shape, values, precision }));
+    }
+    write_shard(path, &all).map_err(Error::io(path))
+}
+
 fn refuse_old(dir: &Path) -> Result<()> {
     for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
         let name = entry.map_err(Error::io(dir))?.file_name();

@@ -15,10 +15,10 @@ pub(super) const SINGLE: &str = "model.safetensors";
 /// The table of contents of a model in shards.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
-/// The files, each with the tensors that the index puts there.
-type Plan = Vec<(PathBuf, Option<BTreeSet<String>>)>;
+/// A file with the tensors that the index puts there.
+pub(super) type File = (PathBuf, Option<BTreeSet<String>>);
 
-pub(super) fn plan(dir: &Path) -> Result<Plan> {
+pub(super) fn plan(dir: &Path) -> Result<Vec<File>> {
     let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
     if exists(&single)? {
         return Ok(vec![(single, None)]);

@@ -18,15 +18,18 @@ impl Shared {
     /// Replaces the bytes of `sample` by those of an equal image that is held already.
     pub(super) fn hold(&mut self, sample: &mut Sample) -> Result<(), String> {
         for image in &mut sample.images {
-            let ImageRef::Bytes { bytes, .. } = &image else { continue };
-            let held = self.known.entry(hash(bytes)).or_default();
-            let same =
-                |other: &&ImageRef| matches!(other, ImageRef::Bytes { bytes: b, .. } if b[..] == bytes[..]);
-            if let Some(known) = held.iter().find(same) {
+            let (hash, bytes) = match &*image {
+                ImageRef::Bytes { bytes, .. } => (hash(bytes), bytes.len() as u64),
+                // It stays in its file.
+                ImageRef::Part { part, .. } => (part.hash(), 0),
+                ImageRef::Rgb(_) | ImageRef::Path(_) => continue,
+            };
+            let held = self.known.entry(hash).or_default();
+            if let Some(known) = held.iter().find(|other| other.is_same(image)) {
                 *image = known.clone();
                 continue;
             }
-            self.bytes += bytes.len() as u64;
+            self.bytes += bytes;
             if self.bytes > MAX_BYTES {
                 return Err(format!("holds more than {MAX_BYTES} bytes of images: use its layout of files"));
             }
@@ -50,11 +53,12 @@ pub(super) fn side_by_side(samples: &mut Vec<Sample>) -> Vec<usize> {
     images
 }
 
-/// What two samples of one image share: the file, or the very bytes in memory.
+/// What two samples of one image share: the file or the place in it, or the very bytes in memory.
 fn key(sample: &Sample) -> String {
     match sample.images.first() {
         Some(ImageRef::Path(path)) => path.display().to_string(),
         Some(ImageRef::Bytes { bytes, .. }) => format!("{:p}", bytes.as_ptr()),
+        Some(ImageRef::Part { part, .. }) => part.place(),
         _ => sample.id.clone(),
     }
 }
