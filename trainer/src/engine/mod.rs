@@ -104,7 +104,7 @@ impl Reached {
     /// # Errors
     /// A server that is not there, that is none, or that lacks what a rollout engine must have.
     pub(crate) fn by(recipe: &Recipe) -> Result<Self> {
-        let (rollout, adapts) = (&recipe.rollout, false);
+        let (rollout, adapts) = (&recipe.rollout, recipe.model.adapts());
         match (rollout.engine, &rollout.server) {
             (EngineName::Local, _) => Ok(Self::Local),
             (EngineName::Server, Some(server)) => {
