@@ -44,7 +44,7 @@ name = "entropy"
 weight = 0.1
 
 [optim]
-lr = 1e-3
+lr = 2e-5
 updates = 2
 
 [train]
@@ -159,10 +159,10 @@ fn whatever_befalls_the_server_the_weights_are_the_same() {
     place.good("sound", &place.serve(Manner::Vllm, SOUND), &[]);
     let sound = place.weights("sound");
     let fates: [(&str, Fate); 6] = [
-        ("hangups", |call| (call % 5 == 4).then_some(Fault::Hangup)),
-        ("statuses", |call| (call % 7 == 3).then_some(Fault::Status(if call % 2 == 0 { 500 } else { 429 }))),
+        ("hangups", |call| (call % 11 == 4).then_some(Fault::Hangup)),
+        ("statuses", |call| (call % 11 == 6).then_some(Fault::Status(if call % 2 == 0 { 500 } else { 429 }))),
         ("garbage", |call| {
-            (call % 6 == 2).then_some(if call % 4 == 0 { Fault::Garbage } else { Fault::Cut })
+            (call % 13 == 2).then_some(if call % 4 == 0 { Fault::Garbage } else { Fault::Cut })
         }),
         ("aborts", |call| (call == 6 || call == 17).then_some(Fault::Abort)),
         // In the middle of the rollouts of the second step, and during the probe of the third.
@@ -197,7 +197,7 @@ fn a_stale_server_is_caught_and_the_work_is_kept() {
     // A small step is found as well, far below the tolerance.
     let server = place.serve(Manner::Vllm, SOUND);
     server.inner.deaf.store(true, Ordering::SeqCst);
-    let error = place.run("small", &server, &["optim.lr=1e-5", "train.steps=60"]).unwrap_err();
+    let error = place.run("small", &server, &["optim.lr=1e-7", "train.steps=60"]).unwrap_err();
     let Error::Stale { gap, tolerance, .. } = &error else { panic!("{error}") };
     assert!(gap * 10.0 < *tolerance, "{error}");
     assert!(error.to_string().contains("did not take the new weights"), "{error}");
