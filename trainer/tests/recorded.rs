@@ -46,10 +46,10 @@ impl Recorded {
 
     fn handle(&self, asked: &Asked) -> Reply {
         let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
-        if asked.path.ends_with("/chat/completions") {
-            if let Some(fault) = (self.fail)(self.calls.fetch_add(1, Ordering::SeqCst)) {
-                return fault;
-            }
+        let answers = asked.path.ends_with("/chat/completions");
+        let fault = answers.then(|| (self.fail)(self.calls.fetch_add(1, Ordering::SeqCst))).flatten();
+        if let Some(fault) = fault {
+            return fault;
         }
         // Versions are named anew by every run; they end in the number of steps before them.
         let mut version = self.version.lock().unwrap();

@@ -95,7 +95,7 @@ impl Trouble {
 #[derive(Debug)]
 pub(crate) enum Reached {
     Local,
-    Server(server::Reached, ServerRecipe),
+    Server(Box<server::Reached>, ServerRecipe),
 }
 
 impl Reached {
@@ -108,7 +108,7 @@ impl Reached {
         match (rollout.engine, &rollout.server) {
             (EngineName::Local, _) => Ok(Self::Local),
             (EngineName::Server, Some(server)) => {
-                Ok(Self::Server(server::Reached::at(server, adapts)?, server.clone()))
+                Ok(Self::Server(Box::new(server::Reached::at(server, adapts)?), server.clone()))
             }
             (EngineName::Server, None) => {
                 let message =
@@ -131,7 +131,7 @@ impl Reached {
         match self {
             Self::Local => Ok(Box::new(Local)),
             Self::Server(reached, recipe) => {
-                Ok(Box::new(Server::new(reached, &recipe, run, about, temperature)?))
+                Ok(Box::new(Server::new(*reached, &recipe, run, about, temperature)?))
             }
         }
     }
