@@ -92,7 +92,7 @@ impl Place {
     }
 
     fn good(&self, out: &str, server: &Served, more: &[&str]) -> Vec<Value> {
-        self.run(out, server, more).unwrap_or_else(|e| panic!("{e}"))
+        self.run(out, server, more).unwrap_or_else(|e| panic!("{out}: {e}"))
     }
 
     fn weights(&self, out: &str) -> Vec<u8> {
@@ -174,12 +174,12 @@ fn whatever_befalls_the_server_the_weights_are_the_same() {
         }),
         ("aborts", |call| (call == 6 || call == 17).then_some(Fault::Abort)),
         // In the middle of the rollouts of the second step, and during the probe of the third.
-        ("restarts", |call| (call == 14 || call == 27).then_some(Fault::Restart(9))),
+        ("restarts", |call| (call == 14 || call == 27).then_some(Fault::Restart(3))),
         ("replaced", |call| (call == 13).then_some(Fault::Replaced)),
     ];
     for (name, fate) in fates {
         let server = place.serve(Manner::Vllm, fate);
-        let lines = place.good(name, &server, &[]);
+        let lines = place.good(name, &server, &["rollout.server.deadline=60"]);
         assert!(place.weights(name) == sound, "{name}");
         let pushes: f64 = lines.iter().map(|line| number(line, "sync/pushes")).sum();
         // What is lost with the server is pushed again; what is only refused is asked for again.
