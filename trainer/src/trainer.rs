@@ -254,12 +254,11 @@ impl Trainer {
 
     /// What the steps before a server's failure have learnt is kept.
     fn leave(&self, error: Error, observer: &mut dyn Observer) -> Error {
-        if matches!(error, Error::Server { .. } | Error::Stale { .. }) && self.progress.step > 0 {
-            if let Err(worse) = self.checkpoint(observer) {
-                return worse;
-            }
+        let kept = matches!(error, Error::Server { .. } | Error::Stale { .. }) && self.progress.step > 0;
+        match kept.then(|| self.checkpoint(observer)) {
+            Some(Err(worse)) => worse,
+            _ => error,
         }
-        error
     }
 
     fn finish(&mut self, total: u64, observer: &mut dyn Observer) -> Result<Finished> {
