@@ -126,12 +126,12 @@ impl Trainer {
             let message = format!("was run with seed {}, but `seed` is {}", progress.seed, recipe.seed);
             return Err(Error::run(dir, message));
         }
-        let mut policy = match recipe.model.adapts() {
-            true => first_policy(&run, &recipe)?,
-            false => LocalPolicy::load(&latest)?,
-        };
+        let mut policy;
         if recipe.model.adapts() {
+            policy = first_policy(&run, &recipe)?;
             policy.model.load_adapter(&latest)?;
+        } else {
+            policy = LocalPolicy::load(&latest)?;
         }
         policy.train(&recipe.model)?;
         let mut trainer = Self::assemble(recipe, (run, engine), policy, objective, source, progress)?;
