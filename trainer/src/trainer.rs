@@ -129,12 +129,12 @@ impl Trainer {
             let message = format!("was run with seed {}, but `seed` is {}", progress.seed, recipe.seed);
             return Err(Error::run(dir, message));
         }
-        let mut policy = match recipe.model.adapts() {
-            true => first_policy(&run, &recipe)?,
-            false => LocalPolicy::load_on(&latest, &recipe.model.placement()?)?,
-        };
+        let mut policy;
         if recipe.model.adapts() {
+            policy = first_policy(&run, &recipe)?;
             policy.model.load_adapter(&latest)?;
+        } else {
+            policy = LocalPolicy::load_on(&latest, &recipe.model.placement()?)?;
         }
         policy.train(&recipe.model)?;
         let mut trainer = Self::assemble(recipe, (run, engine), policy, objective, source, progress)?;
@@ -257,12 +257,11 @@ impl Trainer {
 
     /// What the steps before a server's failure have learnt is kept.
     fn leave(&self, error: Error, observer: &mut dyn Observer) -> Error {
-        if matches!(error, Error::Server { .. } | Error::Stale { .. }) && self.progress.step > 0 {
-            if let Err(worse) = self.checkpoint(observer) {
-                return worse;
-            }
+        let kept = matches!(error, Error::Server { .. } | Error::Stale { .. }) && self.progress.step > 0;
+        match kept.then(|| self.checkpoint(observer)) {
+            Some(Err(worse)) => worse,
+            _ => error,
         }
-        error
     }
 
     fn finish(&mut self, total: u64, observer: &mut dyn Observer) -> Result<Finished> {
