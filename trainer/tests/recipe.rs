@@ -141,6 +141,8 @@ fn errors_name_the_place_the_key_and_both_values() {
             &["objective.correction={name=\"token-mask\", high=0.5}"],
             &["token-mask", "at least 1", "0.5"],
         ),
+        ("[model]\ndevice = \"gpu\"\n", &[], &["r.toml:2", "model.device", "cuda:N", "gpu"]),
+        ("[model]\ndtype = \"f16\"\n", &[], &["r.toml:2", "model.dtype", "bf16", "f16"]),
         ("seed = \n", &[], &["r.toml", "1"]),
     ];
     for (text, overrides, parts) in cases {

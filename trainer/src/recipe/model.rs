@@ -5,6 +5,7 @@ use foveate_vision::lora::LoraConfig;
 use foveate_vision::models::{Part, Placement};
 use foveate_vision::tiny::TinySpec;
 use serde::{Deserialize, Serialize};
+use std::ops::Not;
 use std::path::{Path, PathBuf};
 
 /// `[model]`
@@ -27,11 +28,14 @@ pub struct ModelRecipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
     /// Recompute activations in the backward pass instead of keeping them.
+    #[serde(skip_serializing_if = "Not::not")]
     pub checkpointing: bool,
-    /// Where it computes: `cpu`, `cuda` or `cuda:N`.
-    pub device: String,
-    /// In which numbers, `f32` or `bf16`. The optimiser keeps f32 masters of others.
-    pub dtype: String,
+    /// Where it computes: `cpu`, `cuda` or `cuda:N`; on the CPU where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// In which numbers, `f32` or `bf16`; `f32` where nothing is said. The optimiser keeps f32 masters of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
     /// A new adapter, trained instead of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
@@ -40,7 +44,7 @@ pub struct ModelRecipe {
 impl Default for ModelRecipe {
     fn default() -> Self {
         let (found, patch_size, train, lora, adapter) = (None, None, None, None, None);
-        let (path, device, dtype) = ("tiny".into(), "cpu".into(), "f32".into());
+        let (path, device, dtype) = ("tiny".into(), None, None);
         Self { path, found, patch_size, train, adapter, checkpointing: false, device, dtype, lora }
     }
 }
@@ -56,7 +60,8 @@ impl ModelRecipe {
     /// # Errors
     /// A device that is not there.
     pub fn placement(&self) -> Result<Placement> {
-        Ok(Placement::named("model", &self.device, &self.dtype)?)
+        let (device, dtype) = (self.device.as_deref(), self.dtype.as_deref());
+        Ok(Placement::named("model", device.unwrap_or("cpu"), dtype.unwrap_or("f32"))?)
     }
 
     /// Whether an adapter is trained and the model is not.

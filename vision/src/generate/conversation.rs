@@ -8,8 +8,9 @@ use rayon::prelude::*;
 
 use super::cache::Row;
 use super::extend::{extend, look};
+use super::kept::{Kept, Said};
 use super::sampler::{Place, Sampler, Sampling};
-use super::{Generated, Request, Stop, decode, recompute};
+use super::{Generated, Request, Stop, decode};
 use crate::images::Patches;
 use crate::models::VisionLanguageModel;
 use crate::processor::Prompt;
@@ -30,6 +31,8 @@ pub struct Conversations<'a> {
     model: &'a VisionLanguageModel,
     requests: &'a [Request],
     rollouts: Vec<Rollout>,
+    /// What rollouts left behind, where the model runs the compositions; else each rollout has its own.
+    kept: Option<Kept>,
 }
 
 /// A rollout on its way.
@@ -67,20 +70,26 @@ impl<'a> Conversations<'a> {
         if let Some(at) = requests.iter().position(|request| request.prompt.input_ids.is_empty()) {
             return Err(Error::input(format!("request {at}"), "prompt", "at least one token", "empty"));
         }
+        let composes = model.composes();
         let prompts: Vec<&Prompt> = requests.iter().map(|request| &*request.prompt).collect();
-        let (caches, logits) = match model.composes() {
-            true => recompute::begin(model, &prompts)?,
+        let (caches, logits) = match composes {
+            true => (prompts.iter().map(|_| Arc::default()).collect(), vec![]),
             false => decode::prefill(model, &prompts)?,
         };
         let vocab = model.config().text.vocab_size;
         let mut rollouts = Vec::new();
-        for (request, (cache, logits)) in caches.into_iter().zip(logits.chunks_exact(vocab)).enumerate() {
+        for (request, cache) in caches.iter().enumerate() {
+            let logits = logits.chunks_exact(vocab).nth(request).unwrap_or_default();
             rollouts.extend((0..requests[request].n).map(|index| {
-                let (row, logits) = (Some(Row::new(&cache)), logits.to_vec());
+                let (row, logits) = (Some(Row::new(cache)), logits.to_vec());
                 Rollout { request, index, row, logits, ids: vec![], turn: 0, images: vec![], drawn: 0 }
             }));
         }
-        Ok(Self { model, requests, rollouts })
+        let mut talks = Self { model, requests, rollouts, kept: None };
+        if composes {
+            talks.keep()?;
+        }
+        Ok(talks)
     }
 
     /// Samples a turn of every open rollout; `None` for closed ones. In the order of the requests, then of
@@ -148,14 +157,10 @@ impl<'a> Conversations<'a> {
         };
         let hidden: Vec<Vec<f32>> =
             self.rollouts.par_iter_mut().zip(turns).enumerate().map(one).collect::<Result<_>>()?;
-        let open: Vec<usize> = (0..turns.len()).filter(|&at| self.rollouts[at].row.is_some()).collect();
-        let logits = match composes {
-            true => self.recompute(&open)?,
-            false => decode::logits(self.model, &hidden.concat())?,
-        };
-        let vocab = self.model.config().text.vocab_size;
-        let open = self.rollouts.iter_mut().filter(|rollout| rollout.row.is_some());
-        open.zip(logits.chunks_exact(vocab)).for_each(|(rollout, logits)| rollout.logits = logits.to_vec());
+        match composes {
+            true => self.keep()?,
+            false => self.set_logits(&decode::logits(self.model, &hidden.concat())?),
+        }
         Ok(())
     }
 
@@ -192,29 +197,41 @@ impl<'a> Conversations<'a> {
             }
             logits = self.step(&active)?;
         }
+        // It serves one turn; the next begins anew.
+        self.kept = None;
         Ok(done)
     }
 
-    /// The logits of the `active` rollouts (in order), with everything they said run anew.
-    fn recompute(&self, active: &[usize]) -> Result<Vec<f32>> {
-        let said = |at: &usize| {
-            let rollout = &self.rollouts[*at];
-            (rollout.request, (&rollout.ids[..], &rollout.images[..]))
-        };
-        let all: Vec<(usize, recompute::Said)> = active.iter().map(said).collect();
-        let groups = all.chunk_by(|a, b| a.0 == b.0).map(|group| {
-            (&*self.requests[group[0].0].prompt, group.iter().map(|(_, said)| *said).collect::<Vec<_>>())
+    /// Runs everything that the open rollouts said, and keeps what it leaves behind.
+    fn keep(&mut self) -> Result<()> {
+        self.kept = None;
+        let open = self.rollouts.iter().enumerate().filter(|(_, rollout)| rollout.row.is_some());
+        let said = open.map(|(at, Rollout { request, ids, images, .. })| {
+            let prompt = &*self.requests[*request].prompt;
+            Said { rollout: at, prompt, ids, images }
         });
-        match active.is_empty() {
-            true => Ok(vec![]),
-            false => recompute::logits(self.model, &groups.collect::<Vec<_>>()),
+        let said: Vec<Said> = said.collect();
+        if said.is_empty() {
+            return Ok(());
         }
+        let (kept, logits) = Kept::begin(self.model, &said)?;
+        self.kept = Some(kept);
+        self.set_logits(&logits);
+        Ok(())
+    }
+
+    /// Of the open rollouts, in order.
+    fn set_logits(&mut self, logits: &[f32]) {
+        let vocab = self.model.config().text.vocab_size;
+        let open = self.rollouts.iter_mut().filter(|rollout| rollout.row.is_some());
+        open.zip(logits.chunks_exact(vocab)).for_each(|(rollout, logits)| rollout.logits = logits.to_vec());
     }
 
     /// Runs the last token of the `active` rollouts (in order); their logits.
     fn step(&mut self, active: &[usize]) -> Result<Vec<f32>> {
-        if self.model.composes() {
-            return self.recompute(active);
+        if let Some(kept) = &mut self.kept {
+            let last = |&at: &usize| Some((at, *self.rollouts[at].ids.last()?));
+            return kept.step(self.model, &active.iter().filter_map(last).collect::<Vec<_>>());
         }
         let mut next = active.iter().peekable();
         let active =

@@ -205,15 +205,6 @@ impl VisionLanguageModel {
         Ok(token_divergences(p, q, temperature, &self.mode(sink))?)
     }
 
-    /// The logits of every scored token of a pack, `[N, V]`, on the model's device.
-    pub(crate) fn next_logits(&self, pack: &Pack) -> Result<Tensor> {
-        let (mode, head) = (self.mode(None), self.decoder.head.var().as_detached_tensor());
-        let hidden_td = self.hidden(pack, &mode, None)?;
-        let rows = Tensor::from_slice(&pack.predictors_n, pack.predictors_n.len(), hidden_td.device())?;
-        let hidden_nd = self.decoder.finish(&hidden_td.index_select(&rows, 0)?, &mode)?;
-        Ok(hidden_nd.detach().matmul(&head.t()?)?)
-    }
-
     /// Hidden states `[T, d]` of a pack before the final norm.
     pub(crate) fn hidden(
         &self,

@@ -51,7 +51,14 @@ fn cuda(place: &str, name: &str, ordinal: usize) -> Result<Device> {
         let expected = "cpu, as this program was built without the feature `cuda`";
         return Err(Error::input(place, "device", expected, name));
     }
-    Ok(Device::new_cuda(ordinal)?)
+    Device::new_cuda(ordinal).map_err(|error| {
+        Error::input(place, "device", format!("a GPU that can be opened ({})", first_line(&error)), name)
+    })
+}
+
+/// What an error says without its backtrace.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().into()
 }
 
 #[cfg(test)]

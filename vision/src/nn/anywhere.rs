@@ -1,17 +1,20 @@
-//! What the compositions need that candle lacks, on every device: a product with a frozen weight, and a layer that is run
+//! What the compositions need that candle lacks, on every device: a product with a frozen weight, and operations that run
 //! again in the backward pass.
 //!
 //! candle would compute the gradient of a frozen weight and keep it for the whole backward pass, and it keeps every
-//! intermediate of every layer. Both operations are made of candle's own, so they run wherever those do.
+//! intermediate of every operation. Both are made of candle's own operations, so they run wherever those do.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
+use candle_core::backprop::GradStore;
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, Error, Layout, Result, Shape, Storage, Tensor, Var, bail,
+    CpuStorage, CudaStorage, CustomOp1, Error, Layout, Result, Shape, Storage, Tensor, TensorId, Var, bail,
 };
 
-use super::layer::Layer;
+use super::layer::{Layer, Mode};
 use super::sink::{GradSink, Weight};
 
 /// `x @ w^T` of rows `[T, in]`.
@@ -70,59 +73,159 @@ impl CustomOp1 for Frozen {
     }
 }
 
-/// Runs layer `at` of `layers` on `x` without keeping anything but `x`; the gradients of its weights go to `sink`.
-pub(crate) fn recomputed(
-    layers: &Arc<Vec<Box<dyn Layer>>>,
-    at: usize,
-    x: &Tensor,
-    sink: &GradSink,
-) -> Result<Tensor> {
-    let y = layers[at].compose(&x.detach())?.detach().force_contiguous()?;
-    x.apply_op1(Recomputed { layers: layers.clone(), at, y: Mutex::new(Some(y)), sink: sink.clone() })
+/// An operation that keeps its input alone and runs again in the backward pass.
+pub(crate) trait Again: Send + Sync {
+    /// What it makes of `x`.
+    fn run(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// The gradient of `x`, `None` where there is none; those of weights go where they belong.
+    fn pull(&self, x: &Tensor, d_y: &Tensor) -> Result<Option<Tensor>>;
 }
 
-struct Recomputed {
-    layers: Arc<Vec<Box<dyn Layer>>>,
-    at: usize,
+/// Runs `op` on `x`, which must be tracked: candle would drop an operation whose input has no gradient.
+pub(crate) fn again(x: &Tensor, op: impl Again + 'static) -> Result<Tensor> {
+    let y = op.run(&x.detach())?.detach().force_contiguous()?;
+    x.apply_op1(Recomputed { op, y: Mutex::new(Some(y)) })
+}
+
+/// What the gradient `d_y` of `run(x)` means for `x`, and for all else that `run` reads.
+pub(crate) fn pulled(
+    run: impl FnOnce(&Tensor) -> Result<Tensor>,
+    x: &Tensor,
+    d_y: &Tensor,
+) -> Result<(Option<Tensor>, GradStore)> {
+    let x = Var::from_tensor(&x.detach())?;
+    // candle differentiates scalars: this one's gradient in `run(x)` is `d_y`.
+    let scalar = (run(x.as_tensor())? * d_y.detach())?.sum_all()?;
+    let mut store = scalar.backward()?;
+    Ok((store.remove(x.as_tensor()), store))
+}
+
+struct Recomputed<A> {
+    op: A,
     /// The output, until the forward pass hands it over.
     y: Mutex<Option<Tensor>>,
-    sink: GradSink,
 }
 
-impl Recomputed {
+impl<A> Recomputed<A> {
     fn take(&self) -> Result<Tensor> {
         let y = self.y.lock().unwrap_or_else(PoisonError::into_inner).take();
-        y.ok_or_else(|| Error::Msg("a second forward pass of one layer".into()).bt())
+        y.ok_or_else(|| Error::Msg("a second forward pass of one operation".into()).bt())
     }
 }
 
-impl CustomOp1 for Recomputed {
+impl<A: Again> CustomOp1 for Recomputed<A> {
     fn name(&self) -> &'static str {
-        "recomputed-layer"
+        "recomputed"
     }
 
     fn cpu_fwd(&self, _x: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let y = self.take()?;
         let (storage, layout) = y.storage_and_layout();
-        let Storage::Cpu(values) = &*storage else { bail!("a layer left the CPU") };
+        let Storage::Cpu(values) = &*storage else { bail!("what ran on the CPU left it") };
         Ok((values.try_clone(layout)?, layout.shape().clone()))
     }
 
     fn cuda_fwd(&self, _x: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
         let y = self.take()?;
         let (storage, layout) = y.storage_and_layout();
-        let Storage::Cuda(values) = &*storage else { bail!("a layer left the GPU") };
+        let Storage::Cuda(values) = &*storage else { bail!("what ran on the GPU left it") };
         Ok((values.try_clone(layout)?, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, d_y: &Tensor) -> Result<Option<Tensor>> {
-        let (layer, x) = (&self.layers[self.at], Var::from_tensor(&x.detach())?);
-        // candle differentiates scalars: this one's gradient in `y` is `d_y`.
-        let pulled = (layer.compose(x.as_tensor())? * d_y.detach())?.sum_all()?;
-        let mut store = pulled.backward()?;
-        let d_x = store.remove(x.as_tensor());
-        let weights: Vec<Weight> = layer.weights().into_iter().cloned().collect();
+        self.op.pull(x, d_y)
+    }
+}
+
+/// Layer `at` of `layers`; the gradients of its weights go to `sink`.
+pub(crate) struct LayerAgain {
+    pub layers: Arc<Vec<Box<dyn Layer>>>,
+    pub at: usize,
+    pub sink: GradSink,
+}
+
+impl Again for LayerAgain {
+    fn run(&self, x: &Tensor) -> Result<Tensor> {
+        self.layers[self.at].compose(x)
+    }
+
+    fn pull(&self, x: &Tensor, d_y: &Tensor) -> Result<Option<Tensor>> {
+        let (d_x, mut store) = pulled(|x| self.run(x), x, d_y)?;
+        let weights: Vec<Weight> = self.layers[self.at].weights().into_iter().cloned().collect();
         self.sink.absorb(&mut store, &weights)?;
         Ok(d_x)
+    }
+}
+
+/// `map` of all rows of `x`, so many at a time; which rows they are is said to it. It reads `weights`, and what it keeps
+/// for a backward pass is made again there.
+pub(crate) fn by_rows(
+    x: &Tensor,
+    map: impl Fn(&Tensor, Range<usize>) -> Result<Tensor> + Send + Sync + 'static,
+    (weights, rows): (Vec<Weight>, usize),
+    mode: &Mode,
+) -> Result<Tensor> {
+    let sink = mode.sink.clone().unwrap_or_default();
+    let op = RowsAgain { map, rows, weights, sink };
+    match mode.sink {
+        None => op.run(&x.detach()),
+        Some(_) if x.track_op() => again(x, op),
+        // Nothing but `weights` learns: candle would drop an operation that runs again.
+        Some(_) => op.parts(x, |part| part),
+    }
+}
+
+struct RowsAgain<F> {
+    map: F,
+    rows: usize,
+    weights: Vec<Weight>,
+    sink: GradSink,
+}
+
+impl<F: Fn(&Tensor, Range<usize>) -> Result<Tensor> + Send + Sync> RowsAgain<F> {
+    fn ranges(&self, all: usize) -> impl Iterator<Item = Range<usize>> + use<F> {
+        let rows = self.rows.max(1);
+        (0..all).step_by(rows).map(move |first| first..all.min(first + rows))
+    }
+
+    /// The rows of all parts, each as `done` leaves it.
+    fn parts(&self, x: &Tensor, done: impl Fn(Tensor) -> Tensor) -> Result<Tensor> {
+        let part = |part: Range<usize>| {
+            let rows = x.narrow(0, part.start, part.len())?;
+            (self.map)(&rows, part).map(&done)
+        };
+        Tensor::cat(&self.ranges(x.dim(0)?).map(part).collect::<Result<Vec<_>>>()?, 0)
+    }
+}
+
+impl<F: Fn(&Tensor, Range<usize>) -> Result<Tensor> + Send + Sync> Again for RowsAgain<F> {
+    fn run(&self, x: &Tensor) -> Result<Tensor> {
+        self.parts(x, |part| part.detach())
+    }
+
+    fn pull(&self, x: &Tensor, d_y: &Tensor) -> Result<Option<Tensor>> {
+        let (mut d_x, mut sums) = (Vec::new(), HashMap::<TensorId, Tensor>::new());
+        for part in self.ranges(x.dim(0)?) {
+            let rows = |x: &Tensor| x.narrow(0, part.start, part.len());
+            let (own, mut store) = pulled(|x| (self.map)(x, part.clone()), &rows(x)?, &rows(d_y)?)?;
+            d_x.extend(own);
+            // On the device: a gradient as large as the head goes to the host once.
+            for weight in self.weights.iter().map(|weight| weight.var().as_tensor()) {
+                let Some(grad) = store.remove(weight) else { continue };
+                let sum = match sums.remove(&weight.id()) {
+                    Some(sum) => (sum + grad)?,
+                    None => grad,
+                };
+                sums.insert(weight.id(), sum);
+            }
+        }
+        for weight in &self.weights {
+            // Once, also where it is read twice.
+            if let Some(grad) = sums.remove(&weight.var().as_tensor().id()) {
+                self.sink.add_tensor(weight, &grad)?;
+            }
+        }
+        Ok(if d_x.is_empty() { None } else { Some(Tensor::cat(&d_x, 0)?) })
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::anywhere::recomputed;
+use super::anywhere::{LayerAgain, again};
 use super::attention_block::KvTap;
 use super::buffers::Buffer;
 use super::host::{Host, floats};
@@ -114,13 +114,16 @@ impl Chain {
     }
 
     fn compose(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let sink = mode.sink.as_ref().filter(|_| mode.checkpoint);
         let mut x = x.clone();
         for (at, layer) in self.0.iter().enumerate() {
-            x = match sink {
+            x = match &mode.sink {
+                // Nobody will differentiate: what candle keeps for it goes layer by layer.
+                None => layer.compose(&x)?.detach(),
                 // Where the input has no gradient, candle would drop a layer that runs again.
-                Some(sink) if x.track_op() => recomputed(&self.0, at, &x, sink)?,
-                _ => layer.compose(&x)?,
+                Some(sink) if mode.checkpoint && x.track_op() => {
+                    again(&x, LayerAgain { layers: self.0.clone(), at, sink: sink.clone() })?
+                }
+                Some(_) => layer.compose(&x)?,
             };
         }
         Ok(x)

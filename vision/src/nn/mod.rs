@@ -11,6 +11,7 @@ mod anywhere;
 mod attention;
 mod attention_block;
 mod attention_kernel;
+mod attention_pieces;
 mod buffers;
 mod divergence;
 mod host;
