@@ -227,6 +227,18 @@ fn bf16_trains() {
     runs_as_here(&["grpo", "papo-roma"], "cpu", "bf16", 0.03);
 }
 
+#[test]
+fn a_device_that_is_not_there_is_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    // No machine has so many; without the feature no machine has any.
+    let words = [format!("out={:?}", out.to_str().unwrap()), "model.device=\"cuda:4095\"".into()];
+    let recipe = from_text("", "r.toml", &words).unwrap();
+    let error = Trainer::start(recipe).unwrap_err();
+    assert!(error.is_input() && error.to_string().contains("cuda:4095"), "{error}");
+    assert!(!out.exists());
+}
+
 #[cfg(feature = "cuda")]
 mod cuda {
     use super::*;

@@ -85,6 +85,7 @@ impl Trainer {
             Some(_) => None,
         };
         let engine = Reached::by(&recipe)?;
+        recipe.model.placement()?;
         let run = RunDir::create(&recipe.out, &text)?;
         let policy = match given {
             Some(policy) => policy,

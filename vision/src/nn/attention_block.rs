@@ -140,9 +140,8 @@ impl Layer for AttentionLayer {
 
     fn weights(&self) -> Vec<&Weight> {
         let AttentionBlock { norm, qkv, head_norms, out } = &self.block;
-        let heads =
-            head_norms.iter().flat_map(|(q_norm, k_norm)| [q_norm.weights(), k_norm.weights()].concat());
-        [norm.weights(), qkv.weights(), out.weights()].into_iter().flatten().chain(heads).collect()
+        let heads = head_norms.iter().flat_map(|(q, k)| q.parameters().chain(k.parameters()));
+        norm.parameters().chain(qkv.parameters()).chain(heads).chain(out.parameters()).collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

@@ -30,8 +30,11 @@ pub(crate) trait Layer: Debug + Send + Sync {
         rows
     }
 
-    /// Its weights, adapters' included.
-    fn weights(&self) -> Vec<&Weight>;
+    /// The weights to which [`Layer::backward`] adds gradients. One that is not named here is only known to
+    /// have its whole gradient when the backward pass is over.
+    fn weights(&self) -> Vec<&Weight> {
+        vec![]
+    }
 
     /// Whether a backward pass has the gradient of any weight to compute.
     fn learns(&self) -> bool {

@@ -36,6 +36,11 @@ impl Linear {
         self.weight.var().dims().first().copied().unwrap_or(0)
     }
 
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &Weight> {
+        let adapters = self.lora.iter().flat_map(|lora| [&lora.a, &lora.b]);
+        std::iter::once(&self.weight).chain(&self.bias).chain(adapters)
+    }
+
     pub(crate) fn inner(&self) -> usize {
         self.weight.var().elem_count() / self.out().max(1)
     }
@@ -160,8 +165,7 @@ impl Layer for Linear {
     }
 
     fn weights(&self) -> Vec<&Weight> {
-        let adapters = self.lora.iter().flat_map(|lora| [&lora.a, &lora.b]);
-        std::iter::once(&self.weight).chain(&self.bias).chain(adapters).collect()
+        self.parameters().collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

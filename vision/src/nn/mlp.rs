@@ -176,7 +176,8 @@ impl Layer for MlpBlock {
     }
 
     fn weights(&self) -> Vec<&Weight> {
-        [self.norm.weights(), self.up.weights(), self.down.weights()].concat()
+        let Self { norm, up, down, .. } = self;
+        norm.parameters().chain(up.parameters()).chain(down.parameters()).collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

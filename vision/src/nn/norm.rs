@@ -34,6 +34,10 @@ impl Norm {
         self.weight.var().elem_count()
     }
 
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &Weight> {
+        std::iter::once(&self.weight).chain(&self.bias)
+    }
+
     pub(crate) fn apply(&self, x: &[f32]) -> Result<Buffer> {
         let mut y = Buffer::copy_of(x);
         let width = self.width();
@@ -177,7 +181,7 @@ impl Layer for Norm {
     }
 
     fn weights(&self) -> Vec<&Weight> {
-        std::iter::once(&self.weight).chain(&self.bias).collect()
+        self.parameters().collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

@@ -91,8 +91,8 @@ impl Layer for PatchEmbed {
     }
 
     fn weights(&self) -> Vec<&Weight> {
-        let table = self.positions.as_ref().map(|(table, _)| table);
-        [Some(&self.weight), self.bias.as_ref(), table].into_iter().flatten().collect()
+        let table = self.positions.iter().map(|(table, _)| table);
+        std::iter::once(&self.weight).chain(&self.bias).chain(table).collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {
