@@ -206,6 +206,7 @@ impl Meeting {
                     if self.left().is_zero() {
                         let mut missing: Vec<usize> = expected.iter().map(|(_, rank)| *rank).collect();
                         missing.retain(|rank| !guests.keys().any(|(_, come)| come == rank));
+                        missing.sort_unstable();
                         missing.dedup();
                         return Err(self.missing(missing));
                     }

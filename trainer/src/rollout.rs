@@ -3,6 +3,7 @@
 use crate::ask::Asker;
 use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
+use crate::ranks::{self, Share};
 use crate::recipe::RolloutRecipe;
 use crate::reward::{self, Answer, Rewards, Scored};
 use crate::seeds::{Purpose, seed};
@@ -11,6 +12,7 @@ use crate::view::View;
 use crate::{Error, Result};
 use foveate_datasets::{Grade, Outcome, Sample, grade};
 use foveate_objectives as objectives;
+use foveate_ranks::Collective;
 use foveate_vision::grounding::Region;
 use foveate_vision::pack::Continuation;
 use foveate_vision::processor::Prompt;
@@ -57,9 +59,11 @@ pub struct Group {
 /// The groups of one step and what they cost.
 #[derive(Debug)]
 pub struct Batch {
-    /// The groups that are trained on.
+    /// The groups that are trained on, those of this rank.
     pub groups: Vec<Group>,
-    /// Questions asked for them.
+    /// Which of all ranks' groups they are.
+    pub share: Share,
+    /// Questions asked for them, on all ranks.
     pub asked: usize,
     /// Rounds of asking.
     pub rounds: usize,
@@ -165,6 +169,38 @@ pub struct Roller<'a> {
     pub recipe: &'a RolloutRecipe,
     /// The run's seed.
     pub run_seed: u64,
+    /// Who else asks: each its share of the questions.
+    pub ranks: &'a dyn Collective,
+}
+
+impl Batch {
+    /// Adds those groups of a round that are mixed, as long as there are under `n` on all ranks.
+    fn keep_mixed(
+        &mut self,
+        groups: Vec<Group>,
+        share: &Share,
+        n: usize,
+        ranks: &dyn Collective,
+    ) -> Result<()> {
+        let mixed = share.places.iter().copied().zip(groups.iter().map(Group::is_mixed));
+        let mixed = ranks::in_order(ranks, mixed.collect())?;
+        // The place of each group of the round among those that are kept.
+        let mut next = self.share.of;
+        let place = |&mixed: &bool| {
+            let place = (mixed && next < n).then_some(next);
+            next += usize::from(place.is_some());
+            place
+        };
+        let places: Vec<Option<usize>> = mixed.iter().map(place).collect();
+        for (group, &place) in groups.into_iter().zip(&share.places) {
+            if let Some(place) = places[place] {
+                self.groups.push(group);
+                self.share.places.push(place);
+            }
+        }
+        self.share.of = next;
+        Ok(())
+    }
 }
 
 impl Roller<'_> {
@@ -180,44 +216,45 @@ impl Roller<'_> {
     pub fn groups(&self, step: u64) -> Result<Batch> {
         let (n, rounds) = (self.recipe.prompts, self.recipe.rounds as u64);
         if rounds == 1 {
-            return Ok(Batch { groups: self.round(step)?, asked: n, rounds: 1 });
+            let (groups, share) = self.round(step)?;
+            return Ok(Batch { groups, share, asked: n, rounds: 1 });
         }
-        let mut batch = Batch { groups: vec![], asked: 0, rounds: 0 };
+        let mut batch = Batch { groups: vec![], share: Share::whole(0), asked: 0, rounds: 0 };
         let mut first = None;
-        while batch.groups.len() < n && (batch.rounds as u64) < rounds {
-            let groups = self.round(step * rounds + batch.rounds as u64)?;
-            (batch.asked, batch.rounds) = (batch.asked + groups.len(), batch.rounds + 1);
-            first.get_or_insert_with(|| groups.clone());
-            batch.groups.extend(groups.into_iter().filter(Group::is_mixed));
+        while batch.share.of < n && (batch.rounds as u64) < rounds {
+            let (groups, share) = self.round(step * rounds + batch.rounds as u64)?;
+            (batch.asked, batch.rounds) = (batch.asked + share.of, batch.rounds + 1);
+            first.get_or_insert_with(|| (groups.clone(), share.clone()));
+            batch.keep_mixed(groups, &share, n, self.ranks)?;
         }
-        batch.groups.truncate(n);
-        if batch.groups.is_empty() {
-            batch.groups = first.unwrap_or_default();
+        if let (0, Some((groups, share))) = (batch.share.of, first) {
+            (batch.groups, batch.share) = (groups, share);
         }
         Ok(batch)
     }
 
-    /// The groups of one round; `step` numbers the rounds of the run.
-    fn round(&self, step: u64) -> Result<Vec<Group>> {
+    /// This rank's groups of one round; `step` numbers the rounds of the run.
+    fn round(&self, step: u64) -> Result<(Vec<Group>, Share)> {
         let (n, questions) = (self.recipe.prompts, self.recipe.questions);
         let indices = if questions > 1 {
             let images = (n.div_ceil(questions), questions);
-            self.source.about_images(self.images, images, Purpose::Order, step)?.concat()
+            self.source.about_images(self.images, images, Purpose::Order, step)?
         } else {
-            self.source.shuffled(step * n as u64..(step + 1) * n as u64)
+            self.source.shuffled(step * n as u64..(step + 1) * n as u64).into_iter().map(|i| vec![i]).collect()
         };
+        let (indices, share) = Share::deal(self.ranks, &indices);
         // The place too: an epoch shorter than a batch asks one question twice in a step.
-        let place = |(place, &index): (usize, &usize)| {
+        let place = |(&place, &index): (&usize, &usize)| {
             seed(self.run_seed, Purpose::Rollout, step, index as u64, place as u64)
         };
-        let seeds: Vec<u64> = indices.iter().enumerate().map(place).collect();
+        let seeds: Vec<u64> = share.places.iter().zip(&indices).map(place).collect();
         let (policy, source, turns) = (self.policy, self.source, self.turns);
         let asker = Asker { policy, source, turns, sampling: &policy.sampling(self.recipe) };
         let groups = asker.ask(&indices, (self.recipe.group, &seeds), |image, _| image.clone())?;
         let groups = groups.into_iter().map(|(sample, prompt, all)| self.group(sample, prompt, all));
         let mut groups = groups.collect::<Result<Vec<_>>>()?;
         self.views.iter().try_for_each(|view| self.add(view, step, &indices, &mut groups))?;
-        Ok(groups)
+        Ok((groups, share))
     }
 
     /// Asks every group's question about `view` too.

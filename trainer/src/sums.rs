@@ -6,10 +6,11 @@ use crate::micro::Micro;
 use crate::update::{Seen, Wanted};
 use candle_core::Tensor;
 use foveate_objectives::{Batch, Diagnostics, Loss, Spread};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Sums over the tokens of a mini-batch.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sums {
     loss: f64,
     parts: Metrics,
@@ -28,14 +29,31 @@ impl Sums {
         self.loss += crate::update::scalar(&loss.total)?;
         loss.parts.iter().for_each(|(name, value)| self.parts.add(&format!("loss/{name}"), *value));
         loss.raw.iter().for_each(|(name, value)| self.parts.add(&raw_name(name), *value));
-        for (name, spread) in &loss.spreads {
-            match self.spreads.iter_mut().find(|(other, _)| other == name) {
-                Some((_, sum)) => *sum = sum.plus(spread),
-                None => self.spreads.push((name.clone(), *spread)),
-            }
-        }
+        loss.spreads.iter().for_each(|(name, spread)| self.spread(name, spread));
         self.diagnostics = self.diagnostics.plus(of);
         Ok(())
+    }
+
+    fn spread(&mut self, name: &str, spread: &Spread) {
+        match self.spreads.iter_mut().find(|(other, _)| other == name) {
+            Some((_, sum)) => *sum = sum.plus(spread),
+            None => self.spreads.push((name.to_string(), *spread)),
+        }
+    }
+
+    /// The sums of `self` and of another rank together.
+    pub(crate) fn plus(mut self, other: Self) -> Self {
+        self.loss += other.loss;
+        other.parts.iter().for_each(|(name, value)| self.parts.add(name, value));
+        other.spreads.iter().for_each(|(name, spread)| self.spread(name, spread));
+        self.diagnostics = self.diagnostics.plus(&other.diagnostics);
+        self.entropy += other.entropy;
+        for (name, (entropy, tokens)) in other.entropies {
+            let sums = self.entropies.entry(name).or_default();
+            *sums = (sums.0 + entropy, sums.1 + tokens);
+        }
+        (self.gap, self.compared) = (self.gap + other.gap, self.compared + other.compared);
+        self
     }
 
     /// Adds what one pass saw.

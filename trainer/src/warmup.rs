@@ -7,6 +7,7 @@
 use crate::Result;
 use crate::data::{self, Source};
 use crate::policy::LocalPolicy;
+use crate::ranks::Share;
 use crate::recipe::WarmupRecipe;
 use crate::reward::Scored;
 use crate::rollout::{Group, Rollout};
@@ -14,6 +15,7 @@ use crate::seeds::Purpose;
 use crate::turns::{Episode, Opened, Turns};
 use foveate_datasets::{Grade, Sample};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
+use foveate_ranks::Collective;
 use foveate_vision::processor::Prompt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,8 +29,8 @@ pub fn objective() -> Result<Objective> {
     Ok(Objective::new(&spec, &[])?)
 }
 
-/// The questions of step `step` (from 0) with their right answers as the only rollouts. `images` are the
-/// runs of samples of [`Source::images`]. With `turns` the model is also told where to look.
+/// This rank's share of the questions of step `step` (from 0), with their right answers as the only rollouts.
+/// `images` are the runs of samples of [`Source::images`]. With `turns` the model is also told where to look.
 ///
 /// # Errors
 /// Broken data, an answer without a token, or a sample that does not say where to look.
@@ -38,10 +40,10 @@ pub fn groups(
     images: &[Range<usize>],
     turns: Option<&Turns>,
     recipe: &WarmupRecipe,
-    step: u64,
-) -> Result<Vec<Group>> {
+    (step, ranks): (u64, &dyn Collective),
+) -> Result<(Vec<Group>, Share)> {
     let chosen = source.about_images(images, (recipe.images, recipe.questions), Purpose::WarmUp, step)?;
-    let chosen = chosen.concat();
+    let (chosen, share) = Share::deal(ranks, &chosen);
     let asked = match turns {
         Some(turns) => {
             let opened = turns.open(policy, source, &chosen, |image, _| image.clone())?;
@@ -60,7 +62,8 @@ pub fn groups(
             asked.into_iter().map(given).collect::<Result<_>>()?
         }
     };
-    Ok(asked.into_iter().map(|(sample, prompt, episode)| group(sample, prompt, episode)).collect())
+    let groups = asked.into_iter().map(|(sample, prompt, episode)| group(sample, prompt, episode));
+    Ok((groups.collect(), share))
 }
 
 /// A given answer as if it had been sampled.

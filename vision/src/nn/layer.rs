@@ -14,7 +14,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, T
 use super::attention_block::KvTap;
 use super::buffers::Buffer;
 use super::host::{Host, floats};
-use super::sink::GradSink;
+use super::sink::{GradSink, Weight};
 
 /// What the backward pass of a layer needs besides its input.
 pub(crate) type Saved = Vec<Buffer>;
@@ -27,6 +27,12 @@ pub(crate) trait Layer: Debug + Send + Sync {
     /// How many rows come of `rows`.
     fn rows(&self, rows: usize) -> usize {
         rows
+    }
+
+    /// The weights to which [`Layer::backward`] adds gradients. One that is not named here is only known to
+    /// have its whole gradient when the backward pass is over.
+    fn weights(&self) -> Vec<&Weight> {
+        vec![]
     }
 
     /// Output rows and what [`Layer::backward`] will need.
@@ -125,9 +131,8 @@ struct ChainOp {
 
 impl ChainOp {
     fn forward(&self, x: &[f32]) -> Result<Buffer> {
-        if self.mode.sink.is_none() {
-            return self.chain.run(x);
-        }
+        let Some(sink) = &self.mode.sink else { return self.chain.run(x) };
+        self.chain.0.iter().for_each(|layer| sink.expect(layer.weights()));
         let mut tape = Tape::default();
         for layer in self.chain.0.iter() {
             let input = tape.inputs.last().map_or(x, |input| input);
@@ -186,9 +191,11 @@ impl CustomOp2 for ChainOp {
             };
             if first && !x.track_op() {
                 layer.backward_weights(input, saved, d, sink)?;
+                sink.settle(layer.weights());
                 return Ok((None, None));
             }
             d = layer.backward(input, saved, d, sink)?;
+            sink.settle(layer.weights());
         }
         Ok((Some(Tensor::from_vec(d.into_vec(), x.shape(), x.device())?), None))
     }

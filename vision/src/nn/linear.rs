@@ -26,6 +26,10 @@ impl Linear {
         self.weight.var().dims().first().copied().unwrap_or(0)
     }
 
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &Weight> {
+        std::iter::once(&self.weight).chain(&self.bias)
+    }
+
     pub(crate) fn inner(&self) -> usize {
         self.weight.var().elem_count() / self.out().max(1)
     }
@@ -94,6 +98,10 @@ pub(crate) fn column_sums(d_y: &[f32], width: usize) -> Buffer {
 impl Layer for Linear {
     fn widths(&self) -> (usize, usize) {
         (self.inner(), self.out())
+    }
+
+    fn weights(&self) -> Vec<&Weight> {
+        self.parameters().collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

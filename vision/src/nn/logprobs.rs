@@ -34,6 +34,9 @@ pub(crate) fn token_logprobs(
     if mode.composes(hidden_nd) {
         return compose(hidden_nd, &head.tensor(), targets, temperature);
     }
+    if let Some(sink) = &mode.sink {
+        sink.expect([head]);
+    }
     let op = TokenLogprobs {
         targets: targets.to_vec(),
         inverse_temperature: 1.0 / temperature,
@@ -182,6 +185,7 @@ impl CustomOp1 for TokenLogprobs {
             });
             Ok(())
         })?;
+        sink.settle([&self.head]);
         Ok(Some(Tensor::from_vec(d_hidden.into_vec(), hidden.shape(), hidden.device())?))
     }
 }

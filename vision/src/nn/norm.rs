@@ -34,6 +34,10 @@ impl Norm {
         self.weight.var().elem_count()
     }
 
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &Weight> {
+        std::iter::once(&self.weight).chain(&self.bias)
+    }
+
     pub(crate) fn apply(&self, x: &[f32]) -> Result<Buffer> {
         let mut y = Buffer::copy_of(x);
         let width = self.width();
@@ -166,6 +170,10 @@ fn backward_run(
 impl Layer for Norm {
     fn widths(&self) -> (usize, usize) {
         (self.width(), self.width())
+    }
+
+    fn weights(&self) -> Vec<&Weight> {
+        self.parameters().collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

@@ -90,6 +90,11 @@ impl Layer for PatchEmbed {
         self.sizes().map_or((0, 0), |sizes| (sizes.channels * sizes.area, sizes.out))
     }
 
+    fn weights(&self) -> Vec<&Weight> {
+        let table = self.positions.iter().map(|(table, _)| table);
+        std::iter::once(&self.weight).chain(&self.bias).chain(table).collect()
+    }
+
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {
         let (inner, out) = self.widths();
         let mut y = Buffer::zeros(x.len() / inner * out);

@@ -43,6 +43,9 @@ pub(crate) fn embed(
             0,
         );
     }
+    if let Some(sink) = &mode.sink {
+        sink.expect([table]);
+    }
     let none = Tensor::zeros((0, width), DType::F32, device)?;
     let op =
         Embed { ids: ids_t.to_vec(), places: places_n.to_vec(), table: table.clone(), mode: mode.clone() };
@@ -102,6 +105,7 @@ impl CustomOp2 for Embed {
                     add(&mut table[id as usize * width..][..width], row(place as u32));
                 }
             });
+            sink.settle([&self.table]);
         }
         if !features.track_op() {
             return Ok((None, None));
