@@ -135,8 +135,16 @@ impl Run {
             groups.iter().zip(credits).map(|(group, credit)| (group, &credit[..])).collect();
         let micros = micro::pack(&credited, 16_384, false)?;
         let (model, sink, temperature) = (&self.policy.model, &self.sink, 1.0);
-        let updater =
-            Updater { model, reference: None, objective, temperature, sink, picked: None, lean: false, reducer: None };
+        let updater = Updater {
+            model,
+            reference: None,
+            objective,
+            temperature,
+            sink,
+            picked: None,
+            lean: false,
+            reducer: None,
+        };
         let (finite, mut metrics) = updater.gradients(&micros)?;
         update::apply(finite, &mut self.optim, sink, lr, &mut metrics)?;
         Ok(())

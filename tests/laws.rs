@@ -290,10 +290,8 @@ fn every_parameter_learns_and_frozen_ones_cost_nothing() {
 fn a_gradient_that_is_told_to_be_whole_grows_no_more() {
     every_family(|model, family| {
         let pack = pack(&groups(model));
-        let passes: [&dyn Fn(&GradSink); 2] = [
-            &|sink| drop(scored(model, &pack, 0, sink)),
-            &|sink| drop(diverged(model, [true, true], sink)),
-        ];
+        let passes: [&dyn Fn(&GradSink); 2] =
+            [&|sink| drop(scored(model, &pack, 0, sink)), &|sink| drop(diverged(model, [true, true], sink))];
         for pass in passes {
             let (plain, watched) = (GradSink::default(), GradSink::default());
             pass(&plain);

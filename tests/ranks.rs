@@ -61,7 +61,8 @@ impl Place {
 
     fn losses(&self, out: &str) -> Vec<f64> {
         let text = std::fs::read_to_string(self.at(out).join("metrics.jsonl")).unwrap();
-        let loss = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss/total"].as_f64();
+        let loss =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss/total"].as_f64();
         text.lines().map(|line| loss(line).unwrap()).collect()
     }
 }

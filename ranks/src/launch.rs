@@ -225,13 +225,9 @@ mod tests {
 
     #[test]
     fn the_first_host_of_a_list() {
-        for (list, first) in [
-            ("a", "a"),
-            ("a,b", "a"),
-            ("n[7]", "n7"),
-            ("n[007-9,12]-ib,m", "n007-ib"),
-            ("a,n[1-2]", "a"),
-        ] {
+        for (list, first) in
+            [("a", "a"), ("a,b", "a"), ("n[7]", "n7"), ("n[007-9,12]-ib,m", "n007-ib"), ("a,n[1-2]", "a")]
+        {
             assert_eq!(first_host(list), first);
         }
     }

@@ -165,7 +165,8 @@ impl<L: Link> Collective for Mesh<L> {
         let mine: Vec<u8> = bytemuck::cast_slice(values).to_vec();
         let all = self.swap("all-reduce", &mine, &vec![mine.len(); self.size()])?;
         for (i, value) in values.iter_mut().enumerate() {
-            let mut said = all.iter().map(|bytes| bytemuck::pod_read_unaligned::<f64>(&bytes[8 * i..8 * i + 8]));
+            let mut said =
+                all.iter().map(|bytes| bytemuck::pod_read_unaligned::<f64>(&bytes[8 * i..8 * i + 8]));
             let first = said.next().unwrap_or(*value);
             *value = said.fold(first, |sum, theirs| sum + theirs);
         }

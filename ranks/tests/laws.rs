@@ -92,7 +92,10 @@ fn what_ends_or_fails_ends_the_others_by_name() {
             let _ = rank.barrier();
             rank.barrier().err()
         });
-        assert!(ends.iter().all(|end| matches!(end, Some(Error::Failed { rank: 1, .. }))), "{name}: {ends:?}");
+        assert!(
+            ends.iter().all(|end| matches!(end, Some(Error::Failed { rank: 1, .. }))),
+            "{name}: {ends:?}"
+        );
     }
 }
 

@@ -123,7 +123,8 @@ impl Evaluation {
                 let line = (index < self.logged).then(|| answer.line(step, task, &cell.name).to_string());
                 Told { line, ..answer.told() }
             });
-            let answers: Vec<Told> = ranks::all(ranks, told.collect::<Vec<_>>())?.into_iter().flatten().collect();
+            let answers: Vec<Told> =
+                ranks::all(ranks, told.collect::<Vec<_>>())?.into_iter().flatten().collect();
             let share = |outcome: Outcome| {
                 let count = answers.iter().filter(|a| a.outcome == outcome).count();
                 count as f64 / self.source.len() as f64

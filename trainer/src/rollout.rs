@@ -240,7 +240,11 @@ impl Roller<'_> {
             let images = (n.div_ceil(questions), questions);
             self.source.about_images(self.images, images, Purpose::Order, step)?
         } else {
-            self.source.shuffled(step * n as u64..(step + 1) * n as u64).into_iter().map(|i| vec![i]).collect()
+            self.source
+                .shuffled(step * n as u64..(step + 1) * n as u64)
+                .into_iter()
+                .map(|i| vec![i])
+                .collect()
         };
         let (indices, share) = Share::deal(self.ranks, &indices);
         // The place too: an epoch shorter than a batch asks one question twice in a step.

@@ -10,7 +10,7 @@ use crate::evaluate::Evaluation;
 use crate::hacking;
 use crate::log::{self, Events, JsonLines, Metrics};
 use crate::observer::{Observer, Stage};
-use crate::optim::{AdamW, AdamWConfig, Schedule, ScheduleKind, Slot};
+use crate::optim::{AdamW, AdamWConfig, Complete, Schedule, ScheduleKind, Slot};
 use crate::policy::LocalPolicy;
 use crate::ranks::{self, Reducer};
 use crate::recipe::{self, Recipe};
@@ -145,8 +145,7 @@ impl Trainer {
             return Err(Error::run(run.path(), message));
         }
         let policy = LocalPolicy::load(&latest)?;
-        let mut trainer =
-            Self::assemble(recipe, (run, ranks.clone()), policy, objective, source, progress)?;
+        let mut trainer = Self::assemble(recipe, (run, ranks.clone()), policy, objective, source, progress)?;
         // At the first step of a stage the optimiser is new.
         if trainer.progress.step != trainer.recipe.warmup.steps {
             checkpoint::restore(&latest, &mut trainer.optim)?;
@@ -362,7 +361,7 @@ impl Trainer {
             let latest = self.run.latest()?;
             return latest.ok_or_else(|| Error::run(self.run.path(), "should hold a checkpoint of rank 0"));
         }
-        let optim = (&self.optim, &complete as _);
+        let optim: (&AdamW, Complete<'_>) = (&self.optim, &complete);
         let fill = |dir: &Path| checkpoint::write(dir, &self.policy, optim, &self.progress);
         let best = self.progress.best.map(|best| best.step);
         let dir = self.run.checkpoint(self.progress.step, self.recipe.train.keep, best, fill)?;

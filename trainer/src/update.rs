@@ -187,13 +187,7 @@ impl Updater<'_> {
     }
 
     /// One pass with the graphs of the clean images and of all views at once: they share a row.
-    fn whole(
-        &self,
-        micro: &Micro,
-        totals: &Totals,
-        sums: &mut Sums,
-        pass: Option<Pass<'_>>,
-    ) -> Result<bool> {
+    fn whole(&self, micro: &Micro, totals: &Totals, sums: &mut Sums, pass: Option<Pass<'_>>) -> Result<bool> {
         let (needs, tracks) = (self.objective.needs(), self.objective.tracks());
         let wanted = self.wanted_now(micro, &needs, &tracks);
         let (tracked, fixed): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(|(_, w)| w.tracked);

@@ -136,9 +136,7 @@ fn lines(run: &Path, file: &str) -> Vec<Value> {
 
 /// What was asked and answered, without numbers that are rounded.
 fn said(run: &Path, file: &str) -> Vec<[Value; 5]> {
-    let pick = |line: Value| {
-        ["step", "id", "completion", "tokens", "outcome"].map(|name| line[name].clone())
-    };
+    let pick = |line: Value| ["step", "id", "completion", "tokens", "outcome"].map(|name| line[name].clone());
     lines(run, file).into_iter().map(pick).collect()
 }
 
@@ -156,7 +154,8 @@ fn two_ranks_make_the_losses_and_weights_of_one() {
             for file in ["completions.jsonl", "evaluations.jsonl"] {
                 assert_eq!(said(&one, file), said(&many, file), "{name}, {size} ranks: {file}");
             }
-            let overlap: Vec<f64> = metrics(&many).iter().filter_map(|m| m["ranks/overlap"].as_f64()).collect();
+            let overlap: Vec<f64> =
+                metrics(&many).iter().filter_map(|m| m["ranks/overlap"].as_f64()).collect();
             assert!(overlap.len() == 20, "{overlap:?}");
         }
     }
@@ -177,7 +176,13 @@ fn what_is_sharded_changes_no_byte() {
         assert!(of(&runs[0], file) == of(&runs[1], file), "{file}: moments sharded");
         assert!(of(&runs[0], file) == of(&runs[2], file), "{file}: gradients sharded");
     }
-    assert!(of(&runs[0], WEIGHTS) != of(&run(dir.path(), "grpo", "other", 2, &["seed=8", "train.steps=6", "warmup.steps=1"]), WEIGHTS));
+    assert!(
+        of(&runs[0], WEIGHTS)
+            != of(
+                &run(dir.path(), "grpo", "other", 2, &["seed=8", "train.steps=6", "warmup.steps=1"]),
+                WEIGHTS
+            )
+    );
 }
 
 /// Stops every rank's run after some step, though only one of them is told to.
@@ -223,7 +228,9 @@ fn any_number_of_ranks_goes_on_from_a_checkpoint_of_any_other() {
         let mut watch = StopAfter(7, &stop, ranks.rank() == 1);
         Trainer::start_among(recipe.clone(), ranks).unwrap().run(&stop, &mut watch).unwrap();
     });
-    among(2, |ranks| Trainer::resume_among(&at, &[], |_| Ok(ranks)).unwrap().run(&go(), &mut Silent).unwrap());
+    among(2, |ranks| {
+        Trainer::resume_among(&at, &[], |_| Ok(ranks)).unwrap().run(&go(), &mut Silent).unwrap()
+    });
     for file in [WEIGHTS, STATE] {
         assert!(bytes(&whole, file) == bytes(&at, file), "{file}");
     }

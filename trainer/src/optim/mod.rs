@@ -122,7 +122,11 @@ impl AdamW {
     ///
     /// # Errors
     /// As [`AdamW::new`].
-    pub fn of_parts(slots: Vec<Slot>, parts: Vec<(usize, Range<usize>)>, config: AdamWConfig) -> Result<Self> {
+    pub fn of_parts(
+        slots: Vec<Slot>,
+        parts: Vec<(usize, Range<usize>)>,
+        config: AdamWConfig,
+    ) -> Result<Self> {
         let moments = |(slot, part): (usize, Range<usize>)| -> Result<Moments> {
             let var = &slots[slot].var;
             let master = if in_place(var) { None } else { Some(host(var, &part)?) };

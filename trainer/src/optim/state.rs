@@ -80,7 +80,7 @@ impl AdamW {
         }
         for Moments { slot, part, mean, square, master } in &mut self.moments {
             let Slot { name, var, .. } = &self.slots[*slot];
-            let mut fill = |kind: &str, to: &mut [f32]| {
+            let fill = |kind: &str, to: &mut [f32]| {
                 fill(&tensors, path, &format!("{kind}/{name}"), (var.elem_count(), part), to)
             };
             fill("exp_avg", mean)?;

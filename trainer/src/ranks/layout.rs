@@ -117,7 +117,8 @@ mod tests {
             let mut owners: Vec<Vec<usize>> = sizes.iter().map(|&size| vec![0; size]).collect();
             for rank in 0..ranks {
                 for (slot, values) in layout.owned(rank) {
-                    let whole = values.start % CHUNK == 0 && (values.end % CHUNK == 0 || values.end == sizes[slot]);
+                    let whole =
+                        values.start % CHUNK == 0 && (values.end % CHUNK == 0 || values.end == sizes[slot]);
                     assert!(whole, "{slot} {values:?}");
                     owners[slot][values].iter_mut().for_each(|owners| *owners += 1);
                 }

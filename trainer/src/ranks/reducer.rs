@@ -153,7 +153,9 @@ impl Reducer {
                 sent.open = sink.take(var).map(|gradient| (piece.slot, gradient));
                 self.state().present[piece.slot] += f64::from(u8::from(sent.open.is_some()));
             }
-            let Some((_, gradient)) = sent.open.as_ref().filter(|(slot, _)| *slot == piece.slot) else { continue };
+            let Some((_, gradient)) = sent.open.as_ref().filter(|(slot, _)| *slot == piece.slot) else {
+                continue;
+            };
             let Some(from) = gradient.get(piece.values.clone()) else {
                 let (name, expected) = (self.slots[piece.slot].name.clone(), self.layout.sizes[piece.slot]);
                 return Err(Error::Size { name, expected, found: gradient.len() });

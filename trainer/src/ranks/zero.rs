@@ -79,7 +79,9 @@ impl Reducer {
             for piece in bucket.pieces.iter().filter(|piece| piece.slot == slot) {
                 let within = |part: &std::ops::Range<usize>| {
                     let own = bucket.within(part).find(|own| own.slot == slot);
-                    own.map_or(0..0, |own| own.values.start - piece.values.start..own.values.end - piece.values.start)
+                    own.map_or(0..0, |own| {
+                        own.values.start - piece.values.start..own.values.end - piece.values.start
+                    })
                 };
                 let parts: Vec<_> = bucket.parts.iter().map(within).collect();
                 self.ranks.gather(&mut values[piece.values.clone()], &parts, 0)?;
