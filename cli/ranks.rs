@@ -10,8 +10,9 @@ use foveate_trainer::recipe::Recipe;
 
 use crate::failure::{Failure, Outcome};
 
-/// Between two looks, and how long a rank that hears of a loss may take to come to its next message.
-const LOOK: Duration = Duration::from_millis(500);
+/// Between two looks; a rank that is in the middle of its work for longer says that another is lost, since
+/// mpirun ends it a second later; how long it may take to come to its next message.
+const LOOK: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The ranks that this process was started with, which meet as `recipe` says; one alone if it was started
@@ -52,10 +53,12 @@ impl Guard {
             let mut lost: Option<Instant> = None;
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 let Some(error) = ranks.lost() else { continue };
-                if lost.get_or_insert_with(Instant::now).elapsed() > GRACE {
-                    eprintln!("rank {}: {error}", ranks.rank());
-                    std::process::exit(1);
+                match lost {
+                    None => eprintln!("rank {}: {error}; this rank ends too", ranks.rank()),
+                    Some(since) if since.elapsed() > GRACE => std::process::exit(1),
+                    Some(_) => continue,
                 }
+                lost = Some(Instant::now());
             }
         });
         Self { stop: Some(stop), thread: Some(thread) }

@@ -105,7 +105,11 @@ impl Reducer {
     /// # Errors
     /// A lost rank, or [`Error::NoGradient`] for a variable that no rank has a gradient of.
     pub fn finish(&self, sink: &GradSink, finite: bool) -> Result<bool> {
-        while self.state().passes < self.state().expected {
+        let open = || {
+            let state = self.state();
+            state.passes < state.expected
+        };
+        while open() {
             Pass { reducer: self, sink, news: None }.during(|| Ok(()))?;
         }
         let mut counts = self.state().present.clone();
