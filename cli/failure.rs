@@ -69,6 +69,12 @@ impl From<foveate_eval::Error> for Failure {
     }
 }
 
+impl From<foveate_hub::Error> for Failure {
+    fn from(error: foveate_hub::Error) -> Self {
+        Self { message: error.to_string(), help: None, input: error.is_input() }
+    }
+}
+
 impl From<foveate_trainer::Error> for Failure {
     fn from(error: foveate_trainer::Error) -> Self {
         Self { message: error.to_string(), help: None, input: error.is_input() }

@@ -1,6 +1,6 @@
 //! `foveate generate`: a model's answers to given conversations.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::conversation::{Conversations, Kind, Row};
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Need};
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -34,8 +35,8 @@ pub struct Args {
     /// Conversations to continue, JSON lines
     #[arg(value_name = "IN.jsonl")]
     input: PathBuf,
-    /// Hugging Face model directory
-    #[arg(long, value_name = "DIR")]
+    /// A model: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
+    #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// Where the answers go; OUT.jsonl.part until all are there
     #[arg(long, value_name = "OUT.jsonl")]
@@ -71,12 +72,13 @@ struct Answer<'a> {
 pub fn run(args: &Args) -> Outcome<()> {
     let stop = interrupt::listen("the batch at hand is finished and what is done stays")?;
     args.check()?;
-    let config = Config::from_dir(&args.model)?;
-    let processor = Processor::from_dir(&args.model)?;
-    let sampling = args.sampling(&processor)?;
+    let dir = hub::model(&args.model, Need::Weights, Some(&stop))?.path;
+    let config = Config::from_dir(&dir)?;
+    let processor = Processor::from_dir(&dir)?;
+    let sampling = args.sampling(&dir, &processor)?;
     let file = Conversations::read(&args.input, Kind::Open, &processor, config.text.vocab_size)?;
     let mut out = Output::create(&args.out, &args.input)?;
-    let model = VisionLanguageModel::load(&args.model)?;
+    let model = VisionLanguageModel::load(&dir)?;
     let mut progress = Progress::new("generate", file.rows.len());
     let longest = args.n as usize * args.max_tokens as usize;
     for batch in file.batches(args.token_budget, |row, _| row.prompt_tokens + longest) {
@@ -110,10 +112,10 @@ impl Args {
         Ok(())
     }
 
-    fn sampling(&self, processor: &Processor) -> Outcome<Sampling> {
-        let generation = GenerationConfig::from_dir(&self.model)?;
+    fn sampling(&self, dir: &Path, processor: &Processor) -> Outcome<Sampling> {
+        let generation = GenerationConfig::from_dir(dir)?;
         if generation.eos_token_ids.is_empty() {
-            let place = self.model.join("generation_config.json");
+            let place = dir.join("generation_config.json");
             return Err(Failure::differs(place.display(), "eos_token_id", "there", "missing"));
         }
         Ok(Sampling {

@@ -10,6 +10,7 @@ use foveate_eval::{Elsewhere, Record, Records, elsewhere, grade};
 
 use crate::eval::{against, command_line};
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Reader};
 
 /// Score recorded responses: no model, no picture
 ///
@@ -27,8 +28,8 @@ pub struct Args {
     /// The task: a benchmark, a built-in task, or `data` for any other file or folder
     #[arg(long, value_name = "NAME")]
     task: String,
-    /// Where the task's files lie, if it has files
-    #[arg(long, value_name = "DIR")]
+    /// Where the task's files lie, if it has files: a path, or a name on the hub, ORG/NAME[@SPLIT][:REVISION]
+    #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// With --task data: the format, where its columns do not show it (csiq, pipal)
     #[arg(long, value_name = "NAME")]
@@ -62,7 +63,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome<()> {
     let recorded = Recorded::read(&args.responses)?;
-    let settings = args.settings();
+    let settings = args.settings()?;
     let (task, split) = (settings.open()?, settings.split()?);
     let records = grade(task.as_ref(), split, args.seed, &recorded)?;
     args.check_out(&records)?;
@@ -91,9 +92,11 @@ pub fn run(args: &Args) -> Outcome<()> {
 }
 
 impl Args {
-    fn settings(&self) -> TaskSettings {
-        let (data, format) = (self.data.clone(), self.format.clone());
-        TaskSettings {
+    fn settings(&self) -> Outcome<TaskSettings> {
+        let place = |path: &PathBuf| hub::data(&path.to_string_lossy(), Reader::of(&self.task), None);
+        let data = self.data.as_ref().map(place).transpose()?.map(|place| place.path);
+        let format = self.format.clone();
+        Ok(TaskSettings {
             name: self.task.clone(),
             split: self.split.clone(),
             data,
@@ -102,7 +105,7 @@ impl Args {
             size: self.size,
             shuffle: self.shuffle,
             wording: self.wording.clone(),
-        }
+        })
     }
 
     /// Results of the same responses are written anew; those of anything else are left alone.

@@ -9,6 +9,7 @@ mod eval;
 mod failure;
 mod generate;
 mod grade;
+mod hub;
 mod interrupt;
 mod memory;
 mod output;

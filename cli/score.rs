@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::conversation::{Conversations, Kind, Row};
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Need};
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -30,8 +31,8 @@ pub struct Args {
     /// Conversations with a completion each, JSON lines
     #[arg(value_name = "IN.jsonl")]
     input: PathBuf,
-    /// Hugging Face model directory
-    #[arg(long, value_name = "DIR")]
+    /// A model: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
+    #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// Where the scores go; OUT.jsonl.part until all are there
     #[arg(long, value_name = "OUT.jsonl")]
@@ -53,11 +54,12 @@ struct Scored<'a> {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome<()> {
     let stop = interrupt::listen("the batch at hand is finished and what is done stays")?;
-    let config = Config::from_dir(&args.model)?;
-    let processor = Processor::from_dir(&args.model)?;
+    let dir = hub::model(&args.model, Need::Weights, Some(&stop))?.path;
+    let config = Config::from_dir(&dir)?;
+    let processor = Processor::from_dir(&dir)?;
     let file = Conversations::read(&args.input, Kind::Completed, &processor, config.text.vocab_size)?;
     let mut out = Output::create(&args.out, &args.input)?;
-    let model = VisionLanguageModel::load(&args.model)?;
+    let model = VisionLanguageModel::load(&dir)?;
     let mut progress = Progress::new("score", file.rows.len());
     let cost = |row: &Row, new: bool| row.completion_ids.len() + if new { row.prompt_tokens } else { 0 };
     for batch in file.batches(args.token_budget, cost) {

@@ -53,9 +53,8 @@ fn ask<P: Policy>(
     out: &Path,
     stop: &AtomicBool,
 ) -> Outcome<()> {
-    let same = eval.task == recipe.data.task;
-    let data = eval.path.clone().or_else(|| recipe.data.path.clone().filter(|_| same));
-    let size = recipe.data.size.filter(|_| same);
+    let data = eval.files(&recipe.data).map(Path::to_path_buf);
+    let size = recipe.data.size.filter(|_| eval.task == recipe.data.task);
     let (name, split, seed) = (eval.task.clone(), Split::Test.name().into(), recipe.seed);
     let settings = TaskSettings { name, split, data, format: None, seed, size, shuffle: None, wording: None };
     let task = settings.open()?;

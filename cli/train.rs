@@ -1,6 +1,7 @@
 //! `foveate train`: a run from a recipe, from the built-in quickstart, or from where it stopped.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use foveate_trainer::Trainer;
@@ -9,7 +10,7 @@ use foveate_trainer::recipe::{self, Recipe};
 
 use crate::failure::{Failure, Outcome};
 use crate::watch::Watch;
-use crate::{interrupt, ranks, shown};
+use crate::{hub, interrupt, ranks, shown};
 
 const QUICKSTART: &str = include_str!("../examples/recipes/quickstart.toml");
 
@@ -47,7 +48,7 @@ pub fn run(args: &Args) -> Outcome<()> {
 fn train(args: &Args) -> Outcome<()> {
     let stop = interrupt::listen("the step is finished and a checkpoint written")?;
     let started = Instant::now();
-    let mut trainer = args.open()?;
+    let mut trainer = args.open(&stop)?;
     let out = trainer.recipe().out.clone();
     let _guard = ranks::Guard::over(trainer.ranks().clone());
     if trainer.ranks().rank() > 0 {
@@ -77,7 +78,7 @@ fn train(args: &Args) -> Outcome<()> {
 }
 
 impl Args {
-    fn open(&self) -> Outcome<Trainer> {
+    fn open(&self, stop: &AtomicBool) -> Outcome<Trainer> {
         // A word without `=` that comes first is a file.
         let first = self.words.first().filter(|word| !word.contains('=') || Path::new(word).is_file());
         let keys = &self.words[usize::from(first.is_some())..];
@@ -88,9 +89,23 @@ impl Args {
                 "alone or with KEY=VALUE",
                 format!("with {file}"),
             )),
-            (Some(run), None) => Ok(Trainer::resume_among(run, keys, ranks::join)?),
-            (None, Some(file)) => start(recipe::from_file(Path::new(file), keys)?),
-            (None, None) => start(quickstart(keys)?),
+            (Some(run), None) => {
+                let mut recipe = Trainer::recorded(run, keys)?;
+                // With a checkpoint the model is the run's own.
+                hub::locate(&mut recipe, !run.join("latest").exists(), Some(stop))?;
+                let ranks = ranks::join(&recipe)?;
+                Ok(Trainer::resume_among(run, recipe, ranks)?)
+            }
+            (None, Some(file)) => {
+                let mut recipe = recipe::from_file(Path::new(file), keys)?;
+                hub::locate(&mut recipe, true, Some(stop))?;
+                start(recipe)
+            }
+            (None, None) => {
+                let mut recipe = quickstart(keys)?;
+                hub::locate(&mut recipe, true, Some(stop))?;
+                start(recipe)
+            }
         }
     }
 }

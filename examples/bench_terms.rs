@@ -1,7 +1,8 @@
 //! `bench_terms [--repeat N] [--right R] [--tokens T] [--size PIXELS] [--reference]`: what one update costs on a
 //! group of 8 with GRPO, with PAPO, and with ROMA on three views, whole and lean, in one process, turn by turn.
 //! `--right` of the eight answers are right, all are `--tokens` long. Prints one JSON object: the least and the
-//! median seconds of each, and ratios of the medians.
+//! median seconds of each, ratios of the medians, and the same ratio of processor time (Linux), which is what can
+//! be compared on a machine that is busy with other work.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -82,6 +83,16 @@ fn methods(reference: bool) -> Outcome<Vec<(&'static str, Vec<TermSpec>, bool)>>
     ])
 }
 
+/// Seconds that the threads of this process have run, where the system says so.
+fn processor_seconds() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of = |task: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    };
+    tasks.filter_map(of).sum::<f64>() * 1e-9
+}
+
 fn main() -> Outcome<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let get = |name: &str, default: usize| -> Outcome<usize> {
@@ -102,10 +113,11 @@ fn main() -> Outcome<()> {
     let credits: Vec<f64> = (0..GROUP).map(|i| if i < right { 1.0 } else { -1.0 }).collect();
     let sink = GradSink::default();
     let mut seconds: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut processor: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for _ in 0..=repeat {
         for (name, terms, lean) in methods(with_reference)? {
             let objective = Objective::new(&ObjectiveSpec::default(), &terms)?;
-            let clock = Instant::now();
+            let (clock, before) = (Instant::now(), processor_seconds());
             let updater = Updater {
                 model: &policy.model,
                 reference: Some(&frozen.model),
@@ -120,18 +132,23 @@ fn main() -> Outcome<()> {
             let (finite, _) = updater.gradients(&micros)?;
             apply(finite, &mut optim, &sink, 1e-6, &mut Metrics::default())?;
             seconds.entry(name).or_default().push(clock.elapsed().as_secs_f64());
+            processor.entry(name).or_default().push(processor_seconds() - before);
         }
     }
-    let sorted = |name: &str| {
+    let sorted = |of: &BTreeMap<&str, Vec<f64>>, name: &str| {
         // The first round warms up.
-        let mut all = seconds[name][1..].to_vec();
+        let mut all = of[name][1..].to_vec();
         all.sort_by(f64::total_cmp);
         all
     };
-    let middle = |name: &str| sorted(name)[repeat / 2];
+    let middle = |of: &BTreeMap<&str, Vec<f64>>, name: &str| sorted(of, name)[repeat / 2];
+    let ratio = |of: &BTreeMap<&str, Vec<f64>>, name: &str| middle(of, name) / middle(of, "grpo");
     let one = |name: &&str| {
-        let ratio = middle(name) / middle("grpo");
-        (name.to_string(), json!({"min_s": sorted(name)[0], "median_s": middle(name), "times_grpo": ratio}))
+        let value = json!({
+            "min_s": sorted(&seconds, name)[0], "median_s": middle(&seconds, name),
+            "times_grpo": ratio(&seconds, name), "processor_times_grpo": ratio(&processor, name),
+        });
+        (name.to_string(), value)
     };
     let all: serde_json::Map<_, _> = ["grpo", "papo", "roma3", "roma3_lean"].iter().map(one).collect();
     let prompt = group.prompt.input_ids.len();

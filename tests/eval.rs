@@ -232,3 +232,22 @@ fn baselines_and_recorded_responses_are_policies_too() {
     let message = place.refused(&["eval", "--task", "nothing", "--baseline", "chance", "--out", "x"]);
     assert!(message.contains("nothing") && message.contains("shapes"), "{message}");
 }
+
+/// The only thread of the common pool waits for answers; whoever needs one to give them must bring its own.
+#[test]
+fn one_thread_is_enough_and_changes_nothing() {
+    let place = Place::new();
+    let words = |out| [&EVAL[..], &["--out", out]].concat();
+    let mut child =
+        place.command(&words("one")).env("RAYON_NUM_THREADS", "1").stderr(Stdio::null()).spawn().unwrap();
+    let status = (0..600).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        child.try_wait().unwrap()
+    });
+    if status.is_none() {
+        child.kill().unwrap();
+    }
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "it hangs");
+    place.done(&words("more"));
+    assert_eq!(place.lines("one"), place.lines("more"));
+}

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use foveate_datasets::prep::export::samples;
 use foveate_datasets::{Sample, Split};
@@ -99,6 +99,69 @@ fn an_import_says_where_every_row_went() {
     assert_eq!(place.done(&["import", "rows.jsonl", "--out", "out"]), said, "again finds what is there");
     let said = place.refused(&["import", "rows.jsonl", "--needs-image", "--out", "out"]);
     assert!(said.contains("other options"), "{said}");
+}
+
+/// Rows in plenty about a few pictures, some of them broken, as the source of an import that takes a while.
+fn many(place: &Place, rows: usize) {
+    let row = |i: usize| {
+        let answer = if i % 97 == 5 { json!(null) } else { json!(i) };
+        let id = if i % 500 == 499 { 1 } else { i };
+        let images = if i % 3 == 0 { vec![format!("{}.png", i % ROWS)] } else { vec![] };
+        json!({"id": format!("m{id}"), "problem": format!("Row {i}?"), "answer": answer, "images": images})
+    };
+    place.write("many.jsonl", &(0..rows).map(row).collect::<Vec<_>>());
+}
+
+/// Everything in a folder, by name.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let read = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap_or_default())
+    };
+    let mut all: Vec<_> = fs::read_dir(folder).unwrap().map(read).collect();
+    all.sort();
+    all
+}
+
+/// `kill -9` at moments that no one chose, each time the test runs others, until five of them hit.
+#[test]
+fn an_import_killed_at_random_moments_and_run_again_ends_in_the_same_files() {
+    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+    let place = Place::new();
+    many(&place, 10_000);
+    let words = |out: &'static str| {
+        ["import", "many.jsonl", "--validation", "0.1", "--degrade", "contrast", "--out", out]
+    };
+    let clock = Instant::now();
+    let said = place.done(&words("whole"));
+    let (whole, mut noise) =
+        (clock.elapsed(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos() as usize);
+    let (mut kills, mut moments) = (0, vec![]);
+    while kills < 5 {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let life = whole.mul_f64((noise >> 33) as f64 / (1u64 << 31) as f64 * 0.6);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+        command.current_dir(place.0.path()).arg("prep").args(words("again"));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(life.max(Duration::from_millis(5)));
+        // SIGKILL: nothing of the program runs after it.
+        child.kill().unwrap();
+        moments.push(life);
+        if child.wait().unwrap().success() {
+            // It was done before the kill came: once more from the start.
+            fs::remove_dir_all(place.at("again")).unwrap();
+            continue;
+        }
+        kills += 1;
+    }
+    assert_eq!(place.done(&words("again")).replace("again", "whole"), said);
+    let (a, b) = (contents(&place.at("whole")), contents(&place.at("again")));
+    let names = |all: &[(String, Vec<u8>)]| all.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&a), ["data.parquet", "import.json", "rejects.jsonl", "validation.parquet"]);
+    assert_eq!(names(&a), names(&b), "after kills at {moments:?} of {whole:?}");
+    for ((name, a), (_, b)) in a.iter().zip(&b) {
+        assert!(a == b, "{name} differs after kills at {moments:?} of {whole:?}");
+    }
 }
 
 #[test]

@@ -8,6 +8,9 @@ The peer runs in three ways, and the fastest of a round is what is compared with
   one by one   torchvision.io decodes, the processor runs on all torch threads
   thread pool  as many Python threads, one torch thread each
   DataLoader   as many worker processes, one torch thread each
+
+Beside the clock it prints the processor time of a picture, all threads and worker processes together: on a machine that
+is busy with other work that is what can be compared.
 """
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -58,6 +62,12 @@ def data_loader(data: Pictures, threads: int) -> int:
     return sum(len(values) for values, _ in loader)
 
 
+def processor_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    of = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in of)
+
+
 WAYS = {"one by one": one_by_one, "thread pool": thread_pool, "DataLoader": data_loader}
 
 
@@ -80,23 +90,31 @@ def main() -> None:
         processor = Qwen2VLImageProcessor(size={"shortest_edge": 3136, "longest_edge": max_pixels})
         data = Pictures(files, processor)
         rounds: dict[str, list[float]] = {}
+        spent: dict[str, list[float]] = {}
         for turn in range(a.rounds + 1):  # the first warms up
+            before = processor_seconds()
             words = [a.binary, folder / "rows.jsonl", str(a.threads), "2", str(max_pixels)]
-            out = subprocess.run(words, check=True, capture_output=True, text=True)
+            # Freed pages are kept, as the command line keeps them (cli/memory.rs).
+            out = subprocess.run(words, check=True, capture_output=True, text=True, env=os.environ | {"MIMALLOC_PURGE_DELAY": "-1"})
             line = json.loads(out.stdout.splitlines()[-1])
-            row = {"foveate": line["pictures"]}
+            # Two rounds, the first of which warms the process up.
+            row, cost = {"foveate": line["pictures"]}, {"foveate": (processor_seconds() - before) / (2 * a.images)}
             for name, way in WAYS.items():
-                start = time.perf_counter()
+                start, before = time.perf_counter(), processor_seconds()
                 patches = way(data, a.threads)
                 row[name] = a.images / (time.perf_counter() - start)
+                cost[name] = (processor_seconds() - before) / a.images
                 assert patches == line["patches"], (name, patches, line)
-            for name, value in row.items() if turn else ():
-                rounds.setdefault(name, []).append(value)
-        print(f"\nmax_pixels {max_pixels}, grid {line['grid']}: pictures per second, best (median)")
+            for name in row if turn else ():
+                rounds.setdefault(name, []).append(row[name])
+                spent.setdefault(name, []).append(1e3 * cost[name])
+        print(f"\nmax_pixels {max_pixels}, grid {line['grid']}: pictures per second, best (median); processor ms a picture")
         for name, values in rounds.items():
-            print(f"  {name:14s} {max(values):7.1f} ({statistics.median(values):.1f})")
+            print(f"  {name:14s} {max(values):7.1f} ({statistics.median(values):.1f}); {statistics.median(spent[name]):.1f}")
         peers = [rounds[name] for name in WAYS]
         ratios = [mine / max(theirs) for mine, *theirs in zip(rounds["foveate"], *peers)]
+        least = [min(spent[name][i] for name in WAYS) / spent["foveate"][i] for i in range(a.rounds)]
+        print(f"  processor time of the thriftiest peer to ours: median {statistics.median(least):.2f}")
         print(f"  ratio of each round to the fastest peer: {', '.join(f'{r:.2f}' for r in ratios)}; "
               f"median {statistics.median(ratios):.2f}")
 

@@ -1,6 +1,7 @@
 //! What is asked: the task, the part of it, and the kinds of picture.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use foveate_augment::Scale;
 use foveate_datasets::Task;
@@ -11,6 +12,7 @@ use foveate_eval::settings::TaskSettings;
 use foveate_eval::sweep::{Cell, Plan, images};
 
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Reader};
 
 /// So many questions with the right option in one place are no accident.
 const SUSPICIOUS: usize = 12;
@@ -22,8 +24,8 @@ pub struct Args {
     /// The task: a benchmark, a built-in task, or `data` for imported data
     #[arg(long, value_name = "NAME")]
     task: String,
-    /// Where the task's files lie, if it has files
-    #[arg(long, value_name = "DIR")]
+    /// Where the task's files lie, if it has files: a path, or a name on the hub, ORG/NAME[@SPLIT][:REVISION]
+    #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Part of the task: test or train
     #[arg(long, default_value = "test", value_name = "NAME")]
@@ -80,19 +82,21 @@ pub struct Asked {
 
 impl Args {
     /// Opens the task; `trained_on` are the corruptions of the model's run, if it is known.
-    pub fn open(&self, trained_on: Option<&[String]>) -> Outcome<Asked> {
+    pub fn open(&self, trained_on: Option<&[String]>, stop: &AtomicBool) -> Outcome<Asked> {
         let seen = if self.seen.is_empty() { trained_on } else { Some(&self.seen[..]) };
         let cells = Cell::all(&self.corruptions, &self.severities, seen)?;
         let scale: Scale = self.scale.parse().map_err(Failure::input)?;
         let shard = self.shard()?;
-        let (settings, task) = self.task()?;
+        let (settings, task) = self.task(stop)?;
         let limit = self.limit.map(|n| n as usize);
         let images = images(task.as_ref(), settings.split()?, limit, self.seed, shard)?;
         Ok(Asked { task, settings, cells, images, scale, seed: self.seed })
     }
 
-    fn task(&self) -> Outcome<(TaskSettings, Box<dyn Task>)> {
-        let data = self.data.as_ref().map(|data| std::path::absolute(data).unwrap_or_else(|_| data.clone()));
+    fn task(&self, stop: &AtomicBool) -> Outcome<(TaskSettings, Box<dyn Task>)> {
+        let place = |path: &PathBuf| hub::data(&path.to_string_lossy(), Reader::of(&self.task), Some(stop));
+        let data = self.data.as_ref().map(place).transpose()?.map(|place| place.path);
+        let data = data.map(|data| std::path::absolute(&data).unwrap_or(data));
         let (name, split, wording) = (self.task.clone(), self.split.clone(), self.wording.clone());
         let (seed, size, shuffle) = (self.seed, self.size, self.shuffle);
         let mut settings = TaskSettings { name, split, data, format: None, seed, size, shuffle, wording };

@@ -15,6 +15,7 @@ use foveate_eval::sweep::{Event, Tally, run as sweep};
 use foveate_eval::{Store, Summary, elsewhere, report};
 
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Need};
 use crate::interrupt;
 use crate::progress::Progress;
 
@@ -47,12 +48,17 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome<()> {
     let stop = interrupt::listen("answers that came are kept; the same command goes on")?;
     let stop: &AtomicBool = &stop;
-    let asked = args.asked.open(args.policy.trained_on()?.as_deref())?;
+    let asked = args.asked.open(args.policy.trained_on()?.as_deref(), stop)?;
     let mut work =
         Work { args, asked: &asked, stop, store: Store::open(&args.out)?, tally: Tally::default() };
     match args.policy.kind()? {
         policies::Kind::Local(dir) => {
-            let model = Local::open(dir, args.policy.max_tokens, args.policy.temperature)?;
+            let place = hub::model(dir, Need::Weights, Some(stop))?;
+            let model = Local::open(&place.path, args.policy.max_tokens, args.policy.temperature)?;
+            let model = match &place.title {
+                Some(title) => model.called(title),
+                None => model,
+            };
             for pixels in args.policy.budgets() {
                 let model = pixels.map_or_else(|| Ok(model.clone()), |most| model.with_max_pixels(most))?;
                 work.measure(model)?;
@@ -60,7 +66,7 @@ pub fn run(args: &Args) -> Outcome<()> {
         }
         policies::Kind::Endpoint(url, name) => {
             for pixels in args.policy.budgets() {
-                work.measure(Endpoint::new(args.policy.endpoint(url, name, pixels)?, stop)?)?;
+                work.measure(Endpoint::new(args.policy.endpoint(url, name, pixels, stop)?, stop)?)?;
             }
         }
         policies::Kind::Responses(file) => work.ask(&Recorded::read(file)?)?,

@@ -1,6 +1,7 @@
 //! Who is asked: exactly one of a model directory, a server, recorded responses, a baseline.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use foveate_eval::policy::{BaselineKind, EndpointOptions, Pictures, Retry};
@@ -8,6 +9,7 @@ use foveate_trainer::recipe;
 use foveate_vision::processor::Processor;
 
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Need};
 
 /// Where a run directory says what it trained on.
 const RECIPE: &str = "recipe.resolved.toml";
@@ -17,8 +19,8 @@ const RECIPE: &str = "recipe.resolved.toml";
 #[group(skip)]
 #[command(group(clap::ArgGroup::new("who").required(true).args(["model", "endpoint", "responses", "baseline"])))]
 pub struct Args {
-    /// A Hugging Face model directory, run in this process
-    #[arg(long, value_name = "DIR")]
+    /// A model, run in this process: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// A server with OpenAI's chat completions: http://HOST:PORT/v1. A key is read from OPENAI_API_KEY
     #[arg(long, value_name = "URL", requires = "served_model")]
@@ -32,8 +34,8 @@ pub struct Args {
     /// The model's name at the server
     #[arg(long, value_name = "NAME", requires = "endpoint")]
     served_model: Option<String>,
-    /// The directory of the served model: pictures are then sent at its own size, and token ids compared
-    #[arg(long, value_name = "DIR", requires = "endpoint")]
+    /// The directory or name of the served model: pictures are then sent at its own size, and token ids compared
+    #[arg(long, value_name = "MODEL", requires = "endpoint")]
     processor: Option<PathBuf>,
     /// Show grey pictures: what the text alone gives away
     #[arg(long, conflicts_with_all = ["responses", "baseline"])]
@@ -107,11 +109,18 @@ impl Args {
     }
 
     /// How a server is spoken to.
-    pub fn endpoint(&self, url: &str, name: &str, pixels: Option<u64>) -> Outcome<EndpointOptions> {
+    pub fn endpoint(
+        &self,
+        url: &str,
+        name: &str,
+        pixels: Option<u64>,
+        stop: &AtomicBool,
+    ) -> Outcome<EndpointOptions> {
         let pictures = match &self.processor {
             None => Pictures::AsTheyAre(pixels),
             Some(dir) => {
-                let mut processor = Processor::from_dir(dir)?;
+                let dir = hub::model(dir, Need::Processor, Some(stop))?.path;
+                let mut processor = Processor::from_dir(&dir)?;
                 processor.images.max_pixels = pixels.unwrap_or(processor.images.max_pixels);
                 Pictures::Model(Box::new(processor))
             }

@@ -1,5 +1,6 @@
 //! The sizes of a model and of its prompts, from config.json, the image settings and the first samples.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use foveate_datasets::{OpenOptions, Split, open};
@@ -9,6 +10,7 @@ use foveate_vision::images::ImageProcessor;
 use foveate_vision::tiny;
 
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Need, Reader};
 
 /// Samples that are looked at for the size of their images.
 const LOOKED_AT: usize = 16;
@@ -108,7 +110,8 @@ fn millions(count: usize) -> String {
 
 fn model(model: &ModelRecipe) -> Outcome<(Config, ImageProcessor)> {
     let Some(spec) = model.tiny() else {
-        return Ok((Config::from_dir(&model.path)?, ImageProcessor::from_dir(&model.path)?));
+        let dir = hub::model(&model.path, Need::Config, None)?.path;
+        return Ok((Config::from_dir(&dir)?, ImageProcessor::from_dir(&dir)?));
     };
     let config = spec.config()?;
     let processor = ImageProcessor {
@@ -146,11 +149,12 @@ fn patches(processor: &ImageProcessor, Sides(width, height): &Sides) -> Outcome<
 /// The images of that sample, of the first ones, which has the most patches.
 fn first_images(recipe: &Recipe, processor: &ImageProcessor) -> Outcome<Vec<Sides>> {
     let data = &recipe.data;
-    let options =
-        OpenOptions { data: data.path.clone(), seed: recipe.seed, size: data.size, ..OpenOptions::default() };
-    let wrong = |error: foveate_datasets::Error| {
-        Failure::input(error).help("`--image WIDTHxHEIGHT` plans without the data")
-    };
+    let without = "`--image WIDTHxHEIGHT` plans without the data";
+    let place = |path: &PathBuf| hub::data_here(&path.to_string_lossy(), Reader::of(&data.task));
+    let place = data.path.as_ref().map(place).transpose().map_err(|fault| fault.help(without))?;
+    let path = place.map(|place| place.path);
+    let options = OpenOptions { data: path, seed: recipe.seed, size: data.size, ..OpenOptions::default() };
+    let wrong = |error: foveate_datasets::Error| Failure::input(error).help(without);
     let task = open(&data.task, &options).map_err(wrong)?;
     let split = if data.split == Split::Test.name() { Split::Test } else { Split::Train };
     let mut most: (usize, Vec<Sides>) = (0, vec![]);

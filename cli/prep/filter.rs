@@ -6,6 +6,7 @@ use foveate_datasets::prep::Filter;
 
 use super::tokens::PromptTokens;
 use crate::failure::{Failure, Outcome};
+use crate::hub::Stop;
 
 /// What to keep; a row outside is a reject with its reason.
 #[derive(Debug, clap::Args)]
@@ -38,8 +39,8 @@ pub struct FilterArgs {
     /// Only the first of rows with the same question about the same image bytes
     #[arg(long)]
     drop_duplicates: bool,
-    /// Hugging Face model directory that counts tokens
-    #[arg(long, value_name = "DIR")]
+    /// The model that counts tokens: a directory, or a name on the hub
+    #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
 }
 
@@ -63,7 +64,7 @@ impl FilterArgs {
     }
 
     /// The tokenizer and grid of --model.
-    pub fn tokens(&self) -> Outcome<Option<PromptTokens>> {
-        self.model.as_deref().map(PromptTokens::from_dir).transpose()
+    pub fn tokens(&self, stop: Stop) -> Outcome<Option<PromptTokens>> {
+        self.model.as_deref().map(|model| PromptTokens::of(model, stop)).transpose()
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
 
 use foveate_datasets::prep::{Hooks, ImportOptions, Measure, Reject, Report, import};
 
@@ -29,7 +30,8 @@ const SHOWN: usize = 3;
                         foveate prep import koniq.csv --images koniq/512x384 --validation 0.1 \
                         --degrade gaussian_noise@4 --degrade gaussian_blur@4 --out data/koniq")]
 pub struct Args {
-    /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
+    /// A file, a folder of shards, or either with @SPLIT; what import wrote; or a name on the hub,
+    /// ORG/NAME[@SPLIT][:REVISION]
     #[arg(value_name = "SRC")]
     source: String,
     #[command(flatten)]
@@ -58,9 +60,9 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome<()> {
     let stop = interrupt::listen("the rows at hand are finished; the same command goes on")?;
-    let tokens = args.filter.tokens()?;
+    let tokens = args.filter.tokens(Some(&stop))?;
     let views = args.views.views(&args.degrade)?;
-    let options = args.options(&views)?;
+    let options = args.options(&views, &stop)?;
     let bar = Bar::new("import");
     let (show, transform) = (|progress| bar.show(progress), |sample| pairs(sample, &views));
     let hooks = Hooks {
@@ -75,11 +77,11 @@ pub fn run(args: &Args) -> Outcome<()> {
 }
 
 impl Args {
-    fn options(&self, views: &[View]) -> Outcome<ImportOptions> {
+    fn options(&self, views: &[View], stop: &AtomicBool) -> Outcome<ImportOptions> {
         let degrade = views.iter().map(|view| format!("degrade {} seed {}", view.name(), self.views.seed));
         let model = self.filter.model.iter().map(|dir| format!("tokens by {}", dir.display()));
         Ok(ImportOptions {
-            spec: self.read.spec(&self.source),
+            spec: self.read.spec(&self.source, Some(stop))?,
             filter: self.filter.filter()?,
             shard: (self.shard.0, self.shard.1),
             shrink_to: self.shrink_to,

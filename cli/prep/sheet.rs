@@ -10,6 +10,7 @@ use super::bar::Bar;
 use super::source::ReadArgs;
 use super::views::{View, ViewArgs};
 use crate::failure::{Failure, Outcome};
+use crate::hub::{self, Reader};
 
 /// Draw a contact sheet: pictures, questions, answers
 ///
@@ -23,7 +24,8 @@ use crate::failure::{Failure, Outcome};
                   --task search --out search.png"
 )]
 pub struct Args {
-    /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
+    /// A file, a folder of shards, or either with @SPLIT; what import wrote; or a name on the hub,
+    /// ORG/NAME[@SPLIT][:REVISION]
     #[arg(value_name = "SRC", required_unless_present = "task")]
     source: Option<String>,
     #[command(flatten)]
@@ -82,8 +84,9 @@ impl Args {
     }
 
     fn of_task(&self, name: &str) -> Outcome<Vec<Sample>> {
-        let options =
-            OpenOptions { data: self.data.clone(), seed: self.views.seed, ..OpenOptions::default() };
+        let place = |path: &PathBuf| hub::data(&path.to_string_lossy(), Reader::of(name), None);
+        let data = self.data.as_ref().map(place).transpose()?.map(|place| place.path);
+        let options = OpenOptions { data, seed: self.views.seed, ..OpenOptions::default() };
         let task = open(name, &options)?;
         let len = task.len(Split::Train);
         // A stride that is no multiple of the questions about one image, so that every family shows.
@@ -92,10 +95,11 @@ impl Args {
     }
 
     fn of_source(&self, source: &str) -> Outcome<Vec<Sample>> {
+        let spec = self.read.spec(source, None)?;
         let bar = Bar::new("sheet");
         let show = |progress| bar.show(progress);
         let hooks = Hooks { progress: Some(&show), ..Hooks::default() };
-        let picked = pick(&self.read.spec(source), self.count as usize, self.views.seed, hooks);
+        let picked = pick(&spec, self.count as usize, self.views.seed, hooks);
         bar.clear();
         Ok(picked?)
     }

@@ -7,6 +7,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use foveate_datasets::formats::FORMATS;
 use foveate_datasets::prep::SourceSpec;
 
+use crate::failure::Outcome;
+use crate::hub::{self, Reader, Stop};
+
 /// How to read a source.
 #[derive(Debug, clap::Args)]
 pub struct ReadArgs {
@@ -22,14 +25,15 @@ pub struct ReadArgs {
 }
 
 impl ReadArgs {
-    /// `source` with all that is said of it.
-    pub fn spec(&self, source: &str) -> SourceSpec {
-        SourceSpec {
-            source: source.to_owned(),
+    /// `source` with all that is said of it; one of the hub is fetched.
+    pub fn spec(&self, source: &str, stop: Stop) -> Outcome<SourceSpec> {
+        let source = hub::data(source, Reader::Rows, stop)?.path;
+        Ok(SourceSpec {
+            source: source.to_string_lossy().into_owned(),
             format: self.format.clone(),
             rename: self.map.iter().map(|Renamed(ours, theirs)| (ours.clone(), theirs.clone())).collect(),
             images: self.images.clone(),
-        }
+        })
     }
 }
 

@@ -18,13 +18,14 @@ use crate::failure::{Failure, Outcome};
 #[command(after_help = "Examples:\n  foveate prep stats data/geometry3k\n  foveate prep stats \
                         data/geometry3k --model Qwen2.5-VL-7B-Instruct --html stats.html")]
 pub struct Args {
-    /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
+    /// A file, a folder of shards, or either with @SPLIT; what import wrote; or a name on the hub,
+    /// ORG/NAME[@SPLIT][:REVISION]
     #[arg(value_name = "SRC")]
     source: String,
     #[command(flatten)]
     read: ReadArgs,
-    /// Hugging Face model directory that counts tokens
-    #[arg(long, value_name = "DIR")]
+    /// The model that counts tokens: a directory, or a name on the hub
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Also write a page with histograms
     #[arg(long, value_name = "FILE")]
@@ -36,12 +37,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome<()> {
-    let tokens = args.model.as_deref().map(PromptTokens::from_dir).transpose()?;
+    let tokens = args.model.as_deref().map(|model| PromptTokens::of(model, None)).transpose()?;
+    let spec = args.read.spec(&args.source, None)?;
     let bar = Bar::new("stats");
     let show = |progress| bar.show(progress);
     let measure = tokens.as_ref().map(|tokens| tokens as &dyn Measure);
     let hooks = Hooks { progress: Some(&show), measure, ..Hooks::default() };
-    let found = stats(&args.read.spec(&args.source), hooks).inspect_err(|_| bar.clear())?;
+    let found = stats(&spec, hooks).inspect_err(|_| bar.clear())?;
     bar.finish(found.rows + found.broken);
     if let Some(path) = &args.html {
         std::fs::write(path, found.html()).map_err(Failure::io(path))?;

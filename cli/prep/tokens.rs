@@ -8,14 +8,15 @@ use foveate_vision::processor::Processor;
 use foveate_vision::text::{Content, Message};
 
 use crate::failure::Outcome;
+use crate::hub::{self, Need, Stop};
 
 /// The tokenizer, chat template and image settings of one model directory.
 pub struct PromptTokens(Processor);
 
 impl PromptTokens {
     /// Reads them.
-    pub fn from_dir(dir: &Path) -> Outcome<Self> {
-        Ok(Self(Processor::from_dir(dir)?))
+    pub fn of(model: &Path, stop: Stop) -> Outcome<Self> {
+        Ok(Self(Processor::from_dir(&hub::model(model, Need::Processor, stop)?.path)?))
     }
 }
 

@@ -19,7 +19,8 @@ use crate::failure::{Failure, Outcome};
                         --model Qwen2.5-VL-7B-Instruct --max-tokens 4096 --json > bad.jsonl"
 )]
 pub struct Args {
-    /// A file, a folder of shards, or either with @SPLIT; what import wrote is read too
+    /// A file, a folder of shards, or either with @SPLIT; what import wrote; or a name on the hub,
+    /// ORG/NAME[@SPLIT][:REVISION]
     #[arg(value_name = "SRC")]
     source: String,
     #[command(flatten)]
@@ -33,7 +34,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome<()> {
-    let tokens = args.filter.tokens()?;
+    let tokens = args.filter.tokens(None)?;
     let bar = Bar::new("validate");
     let show = |progress| bar.show(progress);
     let hooks = Hooks {
@@ -45,7 +46,7 @@ pub fn run(args: &Args) -> Outcome<()> {
         Ok(json) if args.json => bar.print(&json),
         _ => bar.print(&line(&reject)),
     };
-    let spec = args.read.spec(&args.source);
+    let spec = args.read.spec(&args.source, None)?;
     let summary = validate(&spec, &args.filter.filter()?, hooks, tell).inspect_err(|_| bar.clear())?;
     bar.finish(summary.rows);
     match summary.bad {

@@ -101,6 +101,16 @@ impl ImageRef {
         }
     }
 
+    /// Whether both are the same picture by what is at hand: pixels, path or encoded bytes. No file is opened and nothing decoded.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Rgb(a), Self::Rgb(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Path(a), Self::Path(b)) => a == b,
+            (Self::Bytes { bytes: a, .. }, Self::Bytes { bytes: b, .. }) => a[..] == b[..],
+            _ => false,
+        }
+    }
+
     /// Decodes to RGB, alpha dropped, under [`DecodeLimits::default`].
     ///
     /// # Errors

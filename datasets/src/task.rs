@@ -128,11 +128,11 @@ pub const TASKS: &[TaskEntry] = &[
 ];
 
 /// Runs of samples that share an image, among the first `len` of a split, in its order.
-pub fn image_runs(task: &dyn Task, split: Split, len: usize) -> Vec<Range<usize>> {
+pub fn image_runs(len: usize, image_of: impl Fn(usize) -> usize) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     let mut last = None;
     for index in 0..len {
-        let image = Some(task.image_of(split, index));
+        let image = Some(image_of(index));
         match runs.last_mut() {
             Some(run) if image == last => run.end = index + 1,
             _ => runs.push(index..index + 1),

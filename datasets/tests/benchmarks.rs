@@ -236,3 +236,15 @@ fn what_is_not_the_benchmark_is_named() {
     let error = opened("vstar", &golden("benchmarks/vstar_folder"), options).unwrap_err().to_string();
     assert!(error.contains("`mine`") && error.contains("lmms-eval"), "{error}");
 }
+
+#[test]
+fn a_split_takes_the_files_whose_names_begin_so() {
+    let folder = golden("benchmarks/mathvista");
+    let whole = samples(opened("mathvista", &folder, OpenOptions::default()).unwrap().as_ref());
+    let named = |split: &str| PathBuf::from(format!("{}@{split}", folder.display()));
+    let part = opened("mathvista", &named("testmini"), OpenOptions::default()).unwrap();
+    let ids = |samples: &[Sample]| samples.iter().map(|sample| sample.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&samples(part.as_ref())), ids(&whole));
+    let none = opened("mathvista", &named("train"), OpenOptions::default()).unwrap_err();
+    assert!(none.is_input() && none.to_string().contains("mathvista"), "{none}");
+}

@@ -126,6 +126,40 @@ fn filters_reject_by_name_and_count() {
 }
 
 #[test]
+fn a_folder_a_row_is_read_by_its_split_and_keeps_its_letter() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = golden().join("geometry3k_folders");
+    let rows = imported("geometry3k_folders@train", &dir.path().join("out"));
+    let meta = &rows[0].meta;
+    assert_eq!(
+        (&meta["ground_truth"], &meta["options"][2], &meta["data_type"]),
+        (&"C".into(), &rows[0].answer.clone().into(), &"train".into())
+    );
+    assert!(meta.keys().all(|key| !key.ends_with(".png")), "{meta:?}");
+    assert_eq!(
+        run(&options(&folders.join("train"), "auto", &dir.path().join("other"))).format,
+        "geometry3k-folders"
+    );
+    let error = import(&options(&folders, "auto", &dir.path().join("no")), Hooks::default()).unwrap_err();
+    assert!(error.is_input() && error.to_string().contains("@train"), "{error}");
+    // A letter that no option has, and a folder without its file.
+    let broken = dir.path().join("rows/7");
+    std::fs::create_dir_all(&broken).unwrap();
+    let data = std::fs::read_to_string(folders.join("train/2/data.json")).unwrap();
+    std::fs::write(broken.join("data.json"), data.replace("\"C\"", "\"E\"")).unwrap();
+    std::fs::write(broken.join("img_diagram.png"), "").unwrap();
+    std::fs::create_dir_all(dir.path().join("rows/8")).unwrap();
+    let report = run(&options(&dir.path().join("rows"), "geometry3k-folders", &dir.path().join("rejects")));
+    assert_eq!((report.rows_in, report.rows_out), (2, 0));
+    let reasons: Vec<String> =
+        rejects(&dir.path().join("rejects")).into_iter().map(|reject| reject.reason).collect();
+    assert!(
+        reasons[0].contains("names none of 4 options") && reasons[1].contains("data.json"),
+        "{reasons:?}"
+    );
+}
+
+#[test]
 fn geometry3k_is_asked_without_its_options() {
     let dir = tempfile::tempdir().unwrap();
     let rows = imported("geometry3k.parquet", dir.path());

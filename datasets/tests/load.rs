@@ -1,8 +1,10 @@
 //! Mixtures keep their shares, orders are seeded and resumable, and the loader is ordered and bounded.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
+mod support;
+
 use foveate_datasets::load::{Cursor, Lost, Mixture, Part, Prefetch};
-use foveate_datasets::{OpenOptions, Split, open};
+use foveate_datasets::{DataOptions, OpenOptions, Split, image_runs, open, open_data};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -94,4 +96,32 @@ fn a_pool_of_one_thread_feeds_itself() {
     });
     let all = receive.recv_timeout(std::time::Duration::from_secs(60)).expect("the loader waits for itself");
     assert_eq!(all, (1..=20).map(Ok).collect::<Vec<_>>());
+}
+
+#[test]
+fn neighbours_about_one_picture_are_known_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let images = support::golden().join("images");
+    let rows = ["a.png", "a.png", "b.jpg", "", "", "a.png", "a.png,b.jpg", "a.png,b.jpg", "a.png,c.png"];
+    let row = |(i, names): (usize, &&str)| {
+        let images: Vec<_> = names.split(',').filter(|n| !n.is_empty()).collect();
+        format!(
+            "{}\n",
+            serde_json::json!({"id": i, "problem": format!("{i}?"), "answer": "1", "images": images})
+        )
+    };
+    let source = dir.path().join("rows.jsonl");
+    std::fs::write(&source, rows.iter().enumerate().map(row).collect::<String>()).unwrap();
+    for name in ["a.png", "b.jpg", "c.png"] {
+        std::fs::copy(images.join(name), dir.path().join(name)).unwrap();
+    }
+    support::run(&support::options(&source, "auto", &dir.path().join("out")));
+    // As paths, and as bytes of an import.
+    for path in [source, dir.path().join("out")] {
+        let options = DataOptions { train: Some(path.display().to_string()), ..DataOptions::default() };
+        let task = open_data(&options).unwrap();
+        let images: Vec<_> = (0..rows.len()).map(|i| task.image_of(Split::Train, i)).collect();
+        assert_eq!(images, [0, 0, 2, 3, 4, 5, 6, 6, 8], "{}", path.display());
+        assert_eq!(image_runs(3, |i| task.image_of(Split::Train, i)), [0..2, 2..3]);
+    }
 }

@@ -8,7 +8,7 @@
 //! Advantage, ratio, surrogate, reduction and terms are separate values, each a row of one table:
 //! [`advantage::ADVANTAGES`], [`ratio::RATIOS`], [`surrogate::SURROGATES`],
 //! [`reduction::REDUCTIONS`], [`terms::TERMS`], [`group_weight::GROUP_WEIGHTS`]. A published method is a choice of rows, not code.
-//! To add a row: one file, its `mod` line and one line in the table; the laws in `tests/laws.rs`
+//! To add a row: one file, its `mod` line and one line in the table; the laws in `tests/laws/`
 //! loop over the tables.
 //!
 //! Tensors are flat: `_n` is a scored token of the pack, `_s` a sequence, `_g` a rollout of one

@@ -11,7 +11,7 @@ use foveate_vision::images::Patches;
 use foveate_vision::processor::{Processor, Prompt};
 use image::RgbImage;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Source {
     task: Box<dyn Task>,
     split: Split,
     len: usize,
+    /// Which of the split's samples, where not the first `len`.
+    kept: Option<Vec<usize>>,
     run_seed: u64,
 }
 
@@ -54,7 +56,45 @@ impl Source {
                 format!("split `{}` of task `{}` should have samples, but has 0", split.name(), task.name());
             return Err(Error::Recipe { place: "data".into(), message });
         }
-        Ok(Self { task, split, len, run_seed })
+        Ok(Self { task, split, len, kept: None, run_seed })
+    }
+
+    /// The samples that are left when, of every wording of a question, no answer is more frequent than
+    /// another: which of the frequent ones, the run's seed draws. What is learnt from it can not be guessed
+    /// from the wording (as in VQA v2, Goyal et al. 2017). Every sample is read once.
+    ///
+    /// # Errors
+    /// Broken data, or nothing left.
+    pub fn balanced(mut self) -> Result<Self> {
+        let mut wordings: BTreeMap<String, BTreeMap<String, Vec<usize>>> = BTreeMap::new();
+        for index in 0..self.len {
+            let Sample { problem, answer, .. } = self.sample(index)?;
+            wordings.entry(problem).or_default().entry(answer).or_default().push(index);
+        }
+        let mut kept = vec![];
+        for answers in wordings.into_values() {
+            let rarest = answers.values().map(Vec::len).min().unwrap_or_default();
+            for indices in answers.into_values() {
+                let order = permutation(
+                    seed(self.run_seed, Purpose::Balance, 0, indices[0] as u64, 0),
+                    indices.len(),
+                );
+                kept.extend(order[..rarest].iter().map(|&k| self.place(indices[k])));
+            }
+        }
+        kept.sort_unstable();
+        (self.len, self.kept) = (kept.len(), Some(kept));
+        Ok(self)
+    }
+
+    /// Where the sample at `index` stands in the split.
+    fn place(&self, index: usize) -> usize {
+        self.kept.as_ref().map_or(index, |kept| kept[index])
+    }
+
+    /// Which image the sample at `index` is about.
+    fn image_of(&self, index: usize) -> usize {
+        self.task.image_of(self.split, self.place(index))
     }
 
     /// The task.
@@ -77,7 +117,7 @@ impl Source {
     /// # Errors
     /// Broken data.
     pub fn sample(&self, index: usize) -> Result<Sample> {
-        Ok(self.task.sample(self.split, index)?)
+        Ok(self.task.sample(self.split, self.place(index))?)
     }
 
     /// The samples at the `positions` of an endless sequence of shuffled epochs.
@@ -87,17 +127,16 @@ impl Source {
 
     /// `indices` cut where the next one is about another image than the one before.
     pub fn about<'a>(&self, indices: &'a [usize]) -> Vec<&'a [usize]> {
-        let image_of = |index: usize| self.task.image_of(self.split, index);
-        indices.chunk_by(|a, b| image_of(*a) == image_of(*b)).collect()
+        indices.chunk_by(|a, b| self.image_of(*a) == self.image_of(*b)).collect()
     }
 
     /// Runs of samples that share an image, in the order of the split.
     pub fn images(&self) -> Vec<Range<usize>> {
-        image_runs(self.task.as_ref(), self.split, self.len)
+        image_runs(self.len, |index| self.image_of(index))
     }
 
-    /// Up to `questions` samples of each of `count` images, those of step `step` in an endless sequence of
-    /// shuffled epochs over `images` (see [`Source::images`]).
+    /// Up to `questions` of the samples of each of `count` images that `allowed` lets through, those of step
+    /// `step` in an endless sequence of shuffled epochs over `images` (see [`Source::images`]).
     ///
     /// # Errors
     /// Broken data.
@@ -105,6 +144,7 @@ impl Source {
         &self,
         images: &[Range<usize>],
         (count, questions): (usize, usize),
+        allowed: impl Fn(usize) -> bool,
         purpose: Purpose,
         step: u64,
     ) -> Result<Vec<Vec<usize>>> {
@@ -113,7 +153,8 @@ impl Source {
         let some = |&image: &usize| {
             let run = &images[image];
             let order = permutation(seed(self.run_seed, purpose, step, image as u64, 1), run.len());
-            self.varied(order.iter().map(|k| run.start + k).collect(), questions)
+            let asked = order.iter().map(|k| run.start + k).filter(|&index| allowed(index));
+            self.varied(asked.collect(), questions)
         };
         chosen.iter().map(some).collect()
     }
@@ -216,7 +257,7 @@ mod tests {
         let source = Source::open("shapes", None, Split::Train, Some(56), Some(80), 1).unwrap();
         let images = source.images();
         for step in 0..5 {
-            for asked in source.about_images(&images, (2, 3), Purpose::WarmUp, step).unwrap() {
+            for asked in source.about_images(&images, (2, 3), |_| true, Purpose::WarmUp, step).unwrap() {
                 let run = images.iter().find(|run| run.contains(&asked[0])).unwrap();
                 let answers = |at: &mut dyn Iterator<Item = usize>| {
                     at.map(|i| source.sample(i).unwrap().answer).collect()
@@ -225,6 +266,30 @@ mod tests {
                 let some: std::collections::HashSet<String> = answers(&mut asked.iter().copied());
                 assert_eq!((asked.len(), some.len()), (3, all.len().min(3)), "{asked:?}");
             }
+        }
+    }
+
+    #[test]
+    fn balanced_no_wording_tells_the_answer() {
+        let counted = |source: &Source| {
+            let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+            for i in 0..source.len() {
+                let Sample { problem, answer, .. } = source.sample(i).unwrap();
+                *counts.entry(problem).or_default().entry(answer).or_default() += 1;
+            }
+            counts
+        };
+        let open = || Source::open("shapes", None, Split::Train, Some(56), Some(400), 1).unwrap();
+        let (before, balanced) = (counted(&open()), open().balanced().unwrap());
+        let after = counted(&balanced);
+        for (problem, answers) in &before {
+            let rarest = answers.values().min().unwrap();
+            assert!(after[problem].len() == answers.len() && after[problem].values().all(|n| n == rarest));
+        }
+        assert!(balanced.len() < 400);
+        for run in balanced.images() {
+            let names: Vec<_> = run.map(|i| balanced.sample(i).unwrap().images[0].place()).collect();
+            assert!(names.iter().all(|name| *name == names[0]));
         }
     }
 

@@ -79,9 +79,15 @@ impl Evaluation {
     /// Unknown names or missing files.
     pub fn open(eval: &EvalRecipe, recipe: &Recipe) -> Result<Self> {
         let same = eval.task == recipe.data.task;
-        let path = eval.path.as_deref().or(recipe.data.path.as_deref().filter(|_| same));
         let size = recipe.data.size.filter(|_| same);
-        let source = Source::open(&eval.task, path, Split::Test, size, Some(eval.limit), recipe.seed)?;
+        let source = Source::open(
+            &eval.task,
+            eval.files(&recipe.data),
+            Split::Test,
+            size,
+            Some(eval.limit),
+            recipe.seed,
+        )?;
         let mut cells = vec![Cell { name: "clean".into(), corruption: None, index: 0 }];
         for (index, corruption) in resolve(&eval.corruptions)?.into_iter().enumerate() {
             for &level in &eval.severities {

@@ -1,6 +1,8 @@
-//! What a run tells whoever watches it. A terminal draws bars, a test counts, nobody watches: same run.
+//! What a run tells whoever watches it. A terminal draws bars, a test counts, nobody watches: same run,
+//! but for one that changes what a step learns from.
 
 use crate::log::Metrics;
+use crate::rollout::Group;
 use std::path::Path;
 
 /// The stages of a run, in order.
@@ -29,6 +31,9 @@ impl Stage {
 pub trait Observer {
     /// A stage of `steps` steps begins, `done` of them done by an earlier run.
     fn stage(&mut self, _stage: Stage, _done: u64, _steps: u64) {}
+    /// Step `step` of the run (from 1) will learn from `groups`. Whoever watches may change them: what is
+    /// learnt is what it leaves.
+    fn sampled(&mut self, _step: u64, _groups: &mut [Group]) {}
     /// Step `step` of the run (from 1) is done.
     fn step(&mut self, _stage: Stage, _step: u64, _metrics: &Metrics) {}
     /// An evaluation goes on: `done` of `all` answers.

@@ -57,7 +57,7 @@ pub struct Group {
 }
 
 /// The groups of one step and what they cost.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Batch {
     /// The groups that are trained on, those of this rank.
     pub groups: Vec<Group>,
@@ -67,6 +67,26 @@ pub struct Batch {
     pub asked: usize,
     /// Rounds of asking.
     pub rounds: usize,
+    /// Of those asked, how many every answer of the group was right to.
+    pub right: usize,
+    /// Of those asked, how many no answer of the group was right to.
+    pub wrong: usize,
+}
+
+impl Batch {
+    /// Counts a round of asking, on all ranks.
+    fn count(&mut self, groups: &[Group], share: &Share, ranks: &dyn Collective) -> Result<()> {
+        let all = |group: &&Group| group.right() == group.rollouts.len();
+        let right = groups.iter().filter(all).count();
+        let wrong = groups.iter().filter(|group| group.right() == 0).count();
+        for (right, wrong) in ranks::all(ranks, (right, wrong))? {
+            self.right += right;
+            self.wrong += wrong;
+        }
+        self.asked += share.of;
+        self.rounds += 1;
+        Ok(())
+    }
 }
 
 impl Rollout {
@@ -99,10 +119,14 @@ impl Rollout {
 }
 
 impl Group {
+    /// How many of its answers are right.
+    pub fn right(&self) -> usize {
+        self.rollouts.iter().filter(|r| r.grade.outcome == Outcome::Right).count()
+    }
+
     /// Whether some of its answers are right and some are not.
     pub fn is_mixed(&self) -> bool {
-        let right = self.rollouts.iter().filter(|r| r.grade.outcome == Outcome::Right).count();
-        right > 0 && right < self.rollouts.len()
+        (1..self.rollouts.len()).contains(&self.right())
     }
 
     /// What its answers came to, for the advantage.
@@ -215,15 +239,16 @@ impl Roller<'_> {
     /// Broken data, or those of the model.
     pub fn groups(&self, step: u64) -> Result<Batch> {
         let (n, rounds) = (self.recipe.prompts, self.recipe.rounds as u64);
+        let mut batch = Batch::default();
         if rounds == 1 {
             let (groups, share) = self.round(step)?;
-            return Ok(Batch { groups, share, asked: n, rounds: 1 });
+            batch.count(&groups, &share, self.ranks)?;
+            return Ok(Batch { groups, share, ..batch });
         }
-        let mut batch = Batch { groups: vec![], share: Share::whole(0), asked: 0, rounds: 0 };
         let mut first = None;
         while batch.share.of < n && (batch.rounds as u64) < rounds {
             let (groups, share) = self.round(step * rounds + batch.rounds as u64)?;
-            (batch.asked, batch.rounds) = (batch.asked + share.of, batch.rounds + 1);
+            batch.count(&groups, &share, self.ranks)?;
             first.get_or_insert_with(|| (groups.clone(), share.clone()));
             batch.keep_mixed(groups, &share, n, self.ranks)?;
         }
@@ -238,7 +263,7 @@ impl Roller<'_> {
         let (n, questions) = (self.recipe.prompts, self.recipe.questions);
         let indices = if questions > 1 {
             let images = (n.div_ceil(questions), questions);
-            self.source.about_images(self.images, images, Purpose::Order, step)?
+            self.source.about_images(self.images, images, |_| true, Purpose::Order, step)?
         } else {
             self.source
                 .shuffled(step * n as u64..(step + 1) * n as u64)

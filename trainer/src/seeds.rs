@@ -18,6 +18,10 @@ pub enum Purpose {
     Weights = 5,
     /// The choice of warm-up questions.
     WarmUp = 6,
+    /// Whether a sample's answer is shown in the warm-up.
+    Shown = 7,
+    /// Which samples are dropped for balance.
+    Balance = 8,
 }
 
 /// The seed of one draw.

@@ -2,6 +2,7 @@
 
 use crate::log::{Metrics, moments};
 use crate::micro::{self, Micro};
+use crate::observer::Observer;
 use crate::ranks::{self, Share};
 use crate::rollout::{Group, Roller};
 use crate::told::{Told, describe};
@@ -23,10 +24,10 @@ pub(crate) struct StepResult {
 }
 
 impl Trainer {
-    pub(crate) fn train_step(&mut self) -> Result<StepResult> {
+    pub(crate) fn train_step(&mut self, observer: &mut dyn Observer) -> Result<StepResult> {
         let step = self.progress.step - self.recipe.warmup.steps;
         let clock = Instant::now();
-        let batch = Roller {
+        let mut batch = Roller {
             policy: &self.policy,
             source: &self.source,
             images: &self.images,
@@ -40,10 +41,13 @@ impl Trainer {
         .groups(step)?;
         self.progress.samples += batch.asked as u64;
         let rollout_s = clock.elapsed().as_secs_f64();
+        observer.sampled(self.progress.step + 1, &mut batch.groups);
         let clock = Instant::now();
         let StepResult { mut metrics, lost } = self.learn_of(&batch.groups, &batch.share, step)?;
         metrics.put("groups/asked", batch.asked as f64);
         metrics.put("groups/rounds", batch.rounds as f64);
+        metrics.put("groups/right", batch.right as f64 / batch.asked as f64);
+        metrics.put("groups/wrong", batch.wrong as f64 / batch.asked as f64);
         metrics.put("time/rollout_s", rollout_s);
         metrics.put("time/update_s", clock.elapsed().as_secs_f64());
         Ok(StepResult { metrics, lost })

@@ -20,7 +20,8 @@ use crate::seeds::{Purpose, seed};
 use crate::step::StepResult;
 use crate::turns::Turns;
 use crate::view::View;
-use crate::{Error, Result, warmup};
+use crate::warmup::{self, Lessons};
+use crate::{Error, Result};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
 use foveate_ranks::{Collective, One};
@@ -45,6 +46,7 @@ pub struct Trainer {
     pub(crate) views: Vec<View>,
     pub(crate) source: Source,
     pub(crate) images: Vec<Range<usize>>,
+    lessons: Lessons,
     pub(crate) turns: Option<Turns>,
     pub(crate) optim: AdamW,
     pub(crate) ranks: Arc<dyn Collective>,
@@ -90,7 +92,7 @@ impl Trainer {
             let objective = Objective::new(&recipe.objective, &recipe.term)?;
             let source = open_source(&recipe)?;
             let tiny = recipe.model.tiny();
-            let given = if tiny.is_none() { Some(LocalPolicy::load(&recipe.model.path)?) } else { None };
+            let given = if tiny.is_none() { Some(LocalPolicy::load(recipe.model.dir())?) } else { None };
             let run = ranks::first_on_rank_0(&*ranks, || match ranks.rank() {
                 0 => RunDir::create(&recipe.out, &text),
                 _ => RunDir::open(&recipe.out),
@@ -110,23 +112,32 @@ impl Trainer {
     /// # Errors
     /// A directory without a run or a whole checkpoint.
     pub fn resume(dir: &Path, overrides: &[String]) -> Result<Self> {
-        Self::resume_among(dir, overrides, |_| Ok(Arc::new(One)))
+        Self::resume_as(dir, Self::recorded(dir, overrides)?)
     }
 
-    /// [`Trainer::resume`] as one of the ranks that `join` makes meet as the recipe says. There may be more or
-    /// fewer of them than wrote the checkpoint.
+    /// The recipe of the run in `dir`, with `overrides` on top.
+    ///
+    /// # Errors
+    /// A directory without a run, or an override at fault.
+    pub fn recorded(dir: &Path, overrides: &[String]) -> Result<Recipe> {
+        recipe::from_file(&RunDir::open(dir)?.recipe(), overrides)
+    }
+
+    /// [`Trainer::resume`] with its recipe at hand.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`].
+    pub fn resume_as(dir: &Path, recipe: Recipe) -> Result<Self> {
+        Self::resume_among(dir, recipe, Arc::new(One))
+    }
+
+    /// [`Trainer::resume_as`] as one of `ranks`, of which there may be more or fewer than wrote the checkpoint.
     ///
     /// # Errors
     /// As [`Trainer::resume`], also where another rank fails.
-    pub fn resume_among(
-        dir: &Path,
-        overrides: &[String],
-        join: impl FnOnce(&Recipe) -> Result<Arc<dyn Collective>>,
-    ) -> Result<Self> {
+    pub fn resume_among(dir: &Path, mut recipe: Recipe, ranks: Arc<dyn Collective>) -> Result<Self> {
         let run = RunDir::open(dir)?;
-        let mut recipe = recipe::from_file(&run.recipe(), overrides)?;
         recipe.out = dir.to_path_buf();
-        let ranks = join(&recipe)?;
         Self::go_on(run, recipe, &ranks).inspect_err(|e| ranks.abort(&e.to_string()))
     }
 
@@ -165,6 +176,7 @@ impl Trainer {
         let evaluations = recipe.eval.iter().map(|e| Evaluation::open(e, &recipe)).collect::<Result<_>>()?;
         let by_image = recipe.warmup.steps > 0 || recipe.rollout.questions > 1;
         let images = if by_image { source.images() } else { vec![] };
+        let lessons = Lessons::new(&source, &images, &recipe.warmup.share, recipe.seed)?;
         let reference = run.reference();
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         let reducer = Reducer::new(&ranks, &recipe.ranks, &slots(&policy, &recipe));
@@ -195,6 +207,7 @@ impl Trainer {
             objective,
             source,
             images,
+            lessons,
             evaluations,
         };
         trainer.ranks.barrier()?;
@@ -254,7 +267,7 @@ impl Trainer {
             }
             let (clock, stage) = (Instant::now(), self.stage());
             let StepResult { mut metrics, lost } = match stage {
-                Stage::Train => self.train_step()?,
+                Stage::Train => self.train_step(observer)?,
                 _ => self.warmup_step()?,
             };
             self.progress.step += 1;
@@ -397,7 +410,7 @@ impl Trainer {
             _ => Schedule {
                 kind: ScheduleKind::Cosine,
                 peak: w.lr,
-                floor: 0.0,
+                floor: w.floor,
                 warmup: w.steps / 20,
                 total: w.steps,
             },
@@ -409,7 +422,7 @@ impl Trainer {
         let step = self.progress.step;
         let (recipe, turns) = (&self.recipe.warmup, self.turns.as_ref());
         let when = (step, self.ranks.as_ref());
-        let (groups, share) = warmup::groups(&self.policy, &self.source, &self.images, turns, recipe, when)?;
+        let (groups, share) = self.lessons.groups(&self.policy, &self.source, turns, recipe, when)?;
         let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
         let objective = warmup::objective()?;
         self.learn(&objective, 1.0, (&groups, &share), &credits, 1, step)
@@ -419,7 +432,8 @@ impl Trainer {
 fn open_source(recipe: &Recipe) -> Result<Source> {
     let data = &recipe.data;
     let split = if data.split == Split::Test.name() { Split::Test } else { Split::Train };
-    Source::open(&data.task, data.path.as_deref(), split, data.size, data.limit, recipe.seed)
+    let source = Source::open(&data.task, data.files(), split, data.size, data.limit, recipe.seed)?;
+    if data.balance { source.balanced() } else { Ok(source) }
 }
 
 /// What is trained.
@@ -449,7 +463,7 @@ fn optimiser(policy: &LocalPolicy, recipe: &Recipe, reducer: Option<&Reducer>) -
 
 /// The model as it is before the first step: read, or made once from the run's seed.
 fn first_policy(run: &RunDir, recipe: &Recipe, ranks: &dyn Collective) -> Result<LocalPolicy> {
-    let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(&recipe.model.path) };
+    let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(recipe.model.dir()) };
     ranks::first_on_rank_0(ranks, || {
         let dir = run.start();
         if !dir.is_dir() {

@@ -208,7 +208,7 @@ fn any_number_of_ranks_goes_on_from_a_checkpoint_of_any_other() {
                 let mut watch = StopAfter([3, 9, 99][life], &stop, told);
                 let mut trainer = match life {
                     0 => Trainer::start_among(recipe.clone(), ranks),
-                    _ => Trainer::resume_among(&at, &[], |_| Ok(ranks)),
+                    _ => Trainer::resume_among(&at, Trainer::recorded(&at, &[]).unwrap(), ranks),
                 }
                 .unwrap_or_else(|e| panic!("{e}"));
                 trainer.run(&stop, &mut watch).unwrap_or_else(|e| panic!("{e}")).step
@@ -229,7 +229,10 @@ fn any_number_of_ranks_goes_on_from_a_checkpoint_of_any_other() {
         Trainer::start_among(recipe.clone(), ranks).unwrap().run(&stop, &mut watch).unwrap();
     });
     among(2, |ranks| {
-        Trainer::resume_among(&at, &[], |_| Ok(ranks)).unwrap().run(&go(), &mut Silent).unwrap()
+        Trainer::resume_among(&at, Trainer::recorded(&at, &[]).unwrap(), ranks)
+            .unwrap()
+            .run(&go(), &mut Silent)
+            .unwrap()
     });
     for file in [WEIGHTS, STATE] {
         assert!(bytes(&whole, file) == bytes(&at, file), "{file}");

@@ -26,6 +26,27 @@ pub(super) fn geometry3k(columns: &mut Columns, store: &ImageStore) -> Mapped<Dr
     Ok(Draft { problem, answer, images, meta, ..Draft::default() })
 }
 
+/// `problem_text`, `annotat_text` (the same with LaTeX marked), `choices`, `answer` as a letter, and the file
+/// `img_diagram.png`. Asked as [`geometry3k`] is. The diagram with its points marked is not shown: it would tell where to
+/// look.
+pub(super) fn geometry3k_folders(columns: &mut Columns, store: &ImageStore) -> Mapped<Draft> {
+    let problem = columns.text(if columns.has("annotat_text") { "annotat_text" } else { "problem_text" })?;
+    let options = super::mme::plain_choices(columns)?;
+    let stated = super::mme::stated(answer::take(columns, &["answer"])?, "answer", &options)?;
+    let answer =
+        (0..options.len()).find(|&i| stated == letter(i).to_string()).map(|i| options[i].trim().to_owned());
+    let images = store.take(columns, &["img_diagram.png"])?;
+    columns.take("img_diagram_point.png");
+    let meta = [("options".to_owned(), options.into()), ("ground_truth".to_owned(), stated.into())];
+    Ok(Draft {
+        problem,
+        answer: answer.unwrap_or_default(),
+        images,
+        meta: Map::from_iter(meta),
+        ..Draft::default()
+    })
+}
+
 /// `question, answer, image` with paths into a folder or an archive beside the file.
 pub(super) fn virl39k(columns: &mut Columns, store: &ImageStore) -> Mapped<Draft> {
     let problem = columns.text("question")?;

@@ -3,7 +3,7 @@
 
 use super::archive::{self, Archive};
 use super::{Columns, Fault, Mapped, mme::base64_text};
-use crate::read::{Cell, kind};
+use crate::read::{Cell, Source, kind};
 use crate::{ImageRef, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -176,10 +176,14 @@ impl ImageStore {
     }
 }
 
-/// The folders to look in for a file at `source`: an explicit one, the file's own, and those folders' `images`.
-pub(crate) fn roots_for(source: &Path, explicit: Option<&Path>) -> Vec<PathBuf> {
-    let own = if source.is_dir() { Some(source) } else { source.parent() };
+/// The folders to look in for what `source` names: an explicit one, the source's own, that of its split where splits are
+/// folders, and those folders' `images`.
+pub(crate) fn roots_for(source: &Source, explicit: Option<&Path>) -> Vec<PathBuf> {
+    let path = source.path.as_path();
+    let own = if path.is_dir() { Some(path) } else { path.parent() };
     let mut out: Vec<PathBuf> = explicit.into_iter().chain(own).map(Path::to_path_buf).collect();
+    let split = source.folder();
+    out.extend((split != source.path && split.is_dir()).then_some(split));
     let inner: Vec<_> = out.iter().map(|root| root.join("images")).filter(|p| p.is_dir()).collect();
     out.extend(inner);
     out

@@ -143,6 +143,12 @@ pub const FORMATS: &[Format] = &[
         map: columns::geometry3k,
     },
     Format {
+        name: "geometry3k-folders",
+        summary: "Geometry3K as its authors publish it: a folder a problem, data.json and img_diagram.png",
+        signs: &["problem_text", "choices", "answer", "img_diagram.png"],
+        map: columns::geometry3k_folders,
+    },
+    Format {
         name: "easyr1",
         summary: "EasyR1, PAPO: problem, answer, images",
         signs: &["problem", "answer"],

@@ -84,7 +84,7 @@ pub(super) fn open_in(spec: &SourceSpec, spool: &Path) -> Result<Records> {
         return easy_vqa(&source.path);
     }
     let files = read::find(&source)?;
-    let store = ImageStore::open(formats::roots_for(&source.path, spec.images.as_deref()), spool)?;
+    let store = ImageStore::open(formats::roots_for(&source, spec.images.as_deref()), spool)?;
     let format = choose(spec, &files)?;
     let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
     let sizes = sizes(&files)?;
@@ -112,7 +112,11 @@ fn is_auto(format: &str) -> bool {
 
 fn sizes(files: &[PathBuf]) -> Result<Vec<(String, u64)>> {
     let size = |f: &PathBuf| {
-        let length = std::fs::metadata(f).map_err(Error::io(f))?.len();
+        let length = match f.is_dir() {
+            // A folder without its file is a broken row, not a broken source.
+            true => read::columns_of(f).metadata().map_or(0, |file| file.len()),
+            false => std::fs::metadata(f).map_err(Error::io(f))?.len(),
+        };
         Ok((f.file_name().unwrap_or_default().to_string_lossy().into_owned(), length))
     };
     files.iter().map(size).collect()

@@ -7,6 +7,7 @@ use crate::{Encoded, Error, Result};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
+mod folder;
 mod json;
 mod parquet;
 mod seen;
@@ -15,10 +16,11 @@ mod table;
 mod tar;
 mod xlsx;
 
+pub(crate) use folder::columns as columns_of;
 pub(crate) use json::kind;
 pub(crate) use parquet::mapped_rows;
 pub use seen::Seen;
-pub use source::{Source, find};
+pub use source::{ENDINGS, NOTES, Source, find};
 
 /// One value of a row.
 #[derive(Clone, Debug)]
@@ -102,11 +104,14 @@ fn container(path: &Path) -> Option<&'static Container> {
     CONTAINERS.iter().find(|c| c.endings.contains(&ending.as_str()))
 }
 
-/// Opens `path` by its ending; what is read of it is added to `seen`.
+/// Opens `path` by its ending, or as a folder of one row; what is read of it is added to `seen`.
 ///
 /// # Errors
 /// No container has that ending, or the file's frame (a footer, a header) is broken.
 pub fn rows(path: &Path, seen: &Seen) -> Result<Rows> {
+    if path.is_dir() {
+        return folder::rows(path, seen);
+    }
     let known = || CONTAINERS.iter().flat_map(|c| c.endings).copied().collect::<Vec<_>>().join(", ");
     let found = container(path);
     let found =

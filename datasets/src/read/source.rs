@@ -1,8 +1,22 @@
 //! What a user points at: a file, a folder of shards, or either with `@split`.
 
-use super::container;
+use super::{container, folder};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
+
+/// Endings of files with rows, the better first: of a folder, only the files of the best one are data, so that a
+/// README.json beside parquet shards is none.
+pub const ENDINGS: [&str; 8] = ["parquet", "jsonl", "json", "tar", "csv", "tsv", "xlsx", "txt"];
+
+/// Files that say something of data and are none.
+pub const NOTES: [&str; 6] = [
+    "import.json",
+    "dataset_info.json",
+    "dataset_infos.json",
+    "rejects.jsonl",
+    "dataset_dict.json",
+    "state.json",
+];
 
 /// A path with an optional split, as EasyR1 writes it: `folder@train`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +38,16 @@ impl Source {
             _ => Self { path: whole.into(), split: None },
         }
     }
+
+    /// The folder of the split, where splits are folders.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.split.as_ref().map_or_else(|| self.path.clone(), |split| self.path.join(split))
+    }
 }
 
 /// The files that hold the rows of `source`, in the order of their names: the file itself, or those of the folder (or
-/// of its `data`) with an ending that can be read and, given a split, a name that starts with it.
+/// of its `data`) with an ending that can be read and, given a split, a name that starts with it; else the folders of one
+/// row each that lie in it or, given a split, in the folder of that name.
 ///
 /// # Errors
 /// Nothing is there, or nothing that can be read.
@@ -41,15 +61,21 @@ pub fn find(source: &Source) -> Result<Vec<PathBuf>> {
         if let Some(split) = &source.split {
             files.retain(|f| named(f).starts_with(split.as_str()));
         }
-        // One container a folder: a README.json beside parquet shards is not data.
-        let best = ["parquet", "jsonl", "json", "tar", "csv", "tsv", "xlsx", "txt"];
-        for ending in best {
+        for ending in ENDINGS {
             let of: Vec<_> =
                 files.iter().filter(|f| f.extension().is_some_and(|e| e == ending)).cloned().collect();
             if !of.is_empty() {
                 return Ok(of);
             }
         }
+    }
+    let folders = folder::all(&source.folder())?;
+    if !folders.is_empty() {
+        return Ok(folders);
+    }
+    let splits = folder::splits(path)?;
+    if !splits.is_empty() {
+        return Err(Error::file(path, format!("its folders of rows are @{}: say one", splits.join(", @"))));
     }
     let split = source.split.as_deref().map(|s| format!(" of split `{s}`")).unwrap_or_default();
     Err(Error::file(path, format!("holds no file{split} that can be read as rows")))
@@ -62,10 +88,8 @@ fn listing(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
-        let ours = ["import.json", "dataset_info.json", "rejects.jsonl", "dataset_dict.json", "state.json"];
-        out.extend(
-            (path.is_file() && container(&path).is_some() && !ours.contains(&named(&path))).then_some(path),
-        );
+        let is_data = path.is_file() && container(&path).is_some() && !NOTES.contains(&named(&path));
+        out.extend(is_data.then_some(path));
     }
     out.sort();
     Ok(out)

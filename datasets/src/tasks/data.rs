@@ -58,6 +58,8 @@ pub struct DataOptions {
 #[derive(Debug)]
 struct Data {
     splits: [Vec<Sample>; 2],
+    /// Of each sample the first one of its neighbours about the same pictures.
+    firsts: [Vec<usize>; 2],
     grader: Grader,
 }
 
@@ -74,7 +76,25 @@ pub fn open_data(options: &DataOptions) -> Result<Box<dyn Task>> {
         }
         (test, _) => read(test)?,
     };
-    Ok(Box::new(Data { splits: [train, test], grader: options.grader }))
+    let firsts = [firsts(&train), firsts(&test)];
+    Ok(Box::new(Data { splits: [train, test], firsts, grader: options.grader }))
+}
+
+/// For each sample the first of its neighbours about the same pictures. Pictures of one length are compared byte by byte,
+/// and others not at all, so of a mapped file little is read.
+fn firsts(samples: &[Sample]) -> Vec<usize> {
+    let same = |a: &Sample, b: &Sample| {
+        let pairs = || a.images.iter().zip(&b.images);
+        !a.images.is_empty() && a.images.len() == b.images.len() && pairs().all(|(a, b)| a.is_same(b))
+    };
+    let mut first = 0;
+    let one = |i: usize| {
+        if i == 0 || !same(&samples[i - 1], &samples[i]) {
+            first = i;
+        }
+        first
+    };
+    (0..samples.len()).map(one).collect()
 }
 
 fn load(source: &str, spec: &SourceSpec) -> Result<Vec<Sample>> {
@@ -140,6 +160,10 @@ impl Task for Data {
 
     fn len(&self, split: Split) -> usize {
         self.splits[split as usize].len()
+    }
+
+    fn image_of(&self, split: Split, index: usize) -> usize {
+        self.firsts[split as usize].get(index).copied().unwrap_or(index)
     }
 
     fn sample(&self, split: Split, index: usize) -> Result<Sample> {

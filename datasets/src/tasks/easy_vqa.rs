@@ -84,6 +84,16 @@ impl Questions {
     }
 }
 
+/// What is asked for: the package does not say it, its wording does.
+fn category(problem: &str, answer: &str) -> &'static str {
+    match answer {
+        "yes" | "no" if problem.contains(" not ") || problem.contains(" no ") => "absence",
+        "yes" | "no" => "presence",
+        _ if problem.contains(" color ") => "color",
+        _ => "shape",
+    }
+}
+
 impl Task for EasyVqa {
     fn name(&self) -> &'static str {
         ENTRY.name
@@ -109,6 +119,7 @@ impl Task for EasyVqa {
         let bytes = questions.images.get(&image).cloned().ok_or_else(|| outside(self, split, index))?;
         let mut meta = Map::new();
         meta.insert("image".into(), image.into());
+        meta.insert("category".into(), category(&problem, &answer).into());
         let id = format!("easy-vqa-{}-{index}", split.name());
         Ok(Sample {
             id,

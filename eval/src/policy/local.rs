@@ -54,6 +54,13 @@ impl Local {
         Ok(Self { dir: dir.into(), name, processor, sampling, model: Arc::default(), threads })
     }
 
+    /// The same model under another name than its directory's; what tells its files apart stays.
+    pub fn called(mut self, name: &str) -> Self {
+        let (_, digits) = self.name.rsplit_once('@').unwrap_or_default();
+        self.name = format!("{name}@{digits}");
+        self
+    }
+
     /// The same model under another largest area of pictures; the weights are shared.
     ///
     /// # Errors
@@ -79,7 +86,8 @@ impl Local {
         if let Some(model) = &*held {
             return Ok(model.clone());
         }
-        let model = Arc::new(VisionLanguageModel::load(&self.dir)?);
+        // On threads of its own: the caller may hold the only one of the common pool while it waits for answers.
+        let model = Arc::new(self.threads.install(|| VisionLanguageModel::load(&self.dir))?);
         model.set_trainable(&[]);
         Ok(held.insert(model).clone())
     }

@@ -93,7 +93,7 @@ pub fn images(
     seed: u64,
     shard: (usize, usize),
 ) -> Result<Vec<Range<usize>>> {
-    let mut runs = image_runs(task, split, task.len(split));
+    let mut runs = image_runs(task.len(split), |index| task.image_of(split, index));
     if runs.is_empty() {
         let place = format!("task `{}`, split {}", task.name(), split.name());
         return Err(Error::differs(place, "samples", "at least one", 0));

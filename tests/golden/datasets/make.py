@@ -79,6 +79,20 @@ geo_table |= {"choices": [["1", "2", "3", "4"], ["35.5", "36", "37", "38"]], "gr
 datasets.Dataset.from_dict(geo_table, features=geo_features).to_parquet(HERE / "geometry3k.parquet")
 remember("geometry3k.parquet", GEO)
 
+# Geometry3K as its authors publish it (lupantech/InterGPS): a folder a problem, the letter of the right option, LaTeX
+# marked in `annotat_text` only. Theirs has logic forms and a second diagram beside it.
+for k, (text, plain, letter, choices, image) in {
+    2: ("Find $x$.", "Find x.", "C", ["1", "2", "\\frac { 3 } { 2 }", "4"], "a.png"),
+    11: ("Find $m\\angle 1$", "Find m \\angle 1", "A", ["35.5", "36", "37", "38"], "c.png"),
+}.items():
+    folder = HERE / "geometry3k_folders" / "train" / str(k)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.json").write_text(json.dumps({"problem_text": plain, "choices": choices, "answer": letter, "problem_type_goal": ["Angle"], "id": k, "annotat_text": text, "data_type": "train"}, indent=2))
+    (folder / "logic_form.json").write_text(json.dumps({"diagram_logic_form": []}))
+    (folder / "img_diagram.png").write_bytes(BYTES[image])
+    (folder / "img_diagram_point.png").write_bytes(BYTES["a.png"])
+remember("geometry3k_folders@train", [("Find $x$.", "\\frac { 3 } { 2 }", ["a.png"], "2"), ("Find $m\\angle 1$", "35.5", ["c.png"], "11")])
+
 # The same by pandas, compressed with zstd, images as bare bytes.
 pd.DataFrame(table | {"images": [[BYTES[n] for n in r[2]] for r in ROWS]}).to_parquet(HERE / "bytes.parquet", compression="zstd")
 remember("bytes.parquet")

@@ -96,7 +96,8 @@ pub(crate) fn agreed(ranks: &dyn Collective, mut recipe: Recipe) -> Result<Recip
     let said = all(ranks, mine.clone())?;
     for (rank, theirs) in said.iter().enumerate().filter(|(_, theirs)| **theirs != mine) {
         let lines = mine.lines().zip(theirs.lines());
-        let (expected, found) = lines.clone().find(|(a, b)| a != b).unwrap_or((mine.as_str(), theirs.as_str()));
+        let (expected, found) =
+            lines.clone().find(|(a, b)| a != b).unwrap_or((mine.as_str(), theirs.as_str()));
         let (expected, found) = (expected.into(), found.into());
         return Err(
             foveate_ranks::Error::Mismatch { rank, what: "the recipe".into(), expected, found }.into()

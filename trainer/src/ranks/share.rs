@@ -4,7 +4,7 @@ use foveate_ranks::Collective;
 use std::ops::Range;
 
 /// The groups of a step that are this rank's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Share {
     /// The place of each among all groups of the step, rising.
     pub places: Vec<usize>,

@@ -67,13 +67,15 @@ impl Recipe {
         positive("optim.vision_lr", o.vision_lr)?;
         let betas = o.betas.iter().all(|beta| (0.0..1.0).contains(beta));
         holds("optim.betas", betas, "at least 0 and under 1", format!("{:?}", o.betas))?;
-        holds("optim.floor", (0.0..=1.0).contains(&o.floor), "between 0 and 1", o.floor)?;
+        share("optim.floor", o.floor)?;
         holds("optim.weight_decay", o.weight_decay >= 0.0, "at least 0", o.weight_decay)?;
         holds("optim.clip_norm", o.clip_norm >= 0.0, "at least 0", o.clip_norm)?;
         let split = format!("between 1 and rollout.prompts = {}", r.prompts);
         holds("optim.updates", (1..=r.prompts).contains(&o.updates), &split, o.updates)?;
         least("optim.token_budget", o.token_budget, 1)?;
         positive("warmup.lr", w.lr)?;
+        share("warmup.floor", w.floor)?;
+        w.share.iter().try_for_each(|(category, &part)| share(&format!("warmup.share.{category}"), part))?;
         least("warmup.images", w.images, 1)?;
         least("warmup.questions", w.questions, 1)?;
         self.check_ranks()?;
@@ -144,6 +146,10 @@ fn holds(key: &str, good: bool, expected: &str, found: impl ToString) -> Result<
 
 fn least(key: &str, found: usize, least: usize) -> Result<(), Fault> {
     holds(key, found >= least, &format!("at least {least}"), found)
+}
+
+fn share(key: &str, found: f64) -> Result<(), Fault> {
+    holds(key, (0.0..=1.0).contains(&found), "between 0 and 1", found)
 }
 
 fn positive(key: &str, found: f64) -> Result<(), Fault> {

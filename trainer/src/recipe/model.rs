@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelRecipe {
-    /// A Hugging Face model directory, or `tiny`, a small model made from the run's seed.
+    /// A Hugging Face model directory, a name on the hub (`ORG/NAME@REVISION`), or `tiny`, a small model made from
+    /// the run's seed.
     pub path: PathBuf,
+    /// Where it lies, for a name on the hub; whoever starts the run finds it. No word of the file.
+    #[serde(skip)]
+    pub found: Option<PathBuf>,
     /// Of the model that `tiny` makes: side of a patch in pixels. A token of it sees a square of twice the side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch_size: Option<usize>,
@@ -22,11 +26,16 @@ pub struct ModelRecipe {
 impl Default for ModelRecipe {
     fn default() -> Self {
         let train = vec![PartName::Vision, PartName::Merger, PartName::Text];
-        Self { path: "tiny".into(), patch_size: None, train, checkpointing: false }
+        Self { path: "tiny".into(), found: None, patch_size: None, train, checkpointing: false }
     }
 }
 
 impl ModelRecipe {
+    /// The directory of the model that is read.
+    pub fn dir(&self) -> &Path {
+        self.found.as_deref().unwrap_or(&self.path)
+    }
+
     /// The model to be made, `None` where one is read from a directory.
     pub fn tiny(&self) -> Option<TinySpec<'static>> {
         let spec = TinySpec::quickstart();

@@ -3,6 +3,7 @@
 use super::Protocol;
 use super::images::Shared;
 use crate::prep::records::{self, SourceSpec};
+use crate::read::Source;
 use crate::{Error, Result, Sample};
 use std::path::{Path, PathBuf};
 
@@ -11,9 +12,11 @@ const FOLDERS: [&str; 2] = ["", "data"];
 /// Endings of files with rows, the better first.
 const ENDINGS: [&str; 4] = ["parquet", "tsv", "jsonl", "json"];
 
-/// Every row of the benchmark in `data`, a file or a folder.
+/// Every row of the benchmark in `data`, a file or a folder, with `@split` those whose names start so.
 pub(super) fn read(protocol: &Protocol, data: &Path) -> Result<Vec<Sample>> {
-    let files = find(protocol, data)?;
+    let Source { path, split } = Source::parse(&data.display().to_string());
+    let data = path.as_path();
+    let files = find(protocol, data, split.as_deref())?;
     let mut shared = Shared::default();
     let mut out = Vec::new();
     for file in files {
@@ -46,7 +49,7 @@ pub(super) fn read(protocol: &Protocol, data: &Path) -> Result<Vec<Sample>> {
 }
 
 /// The file itself, or those of one ending whose names fit.
-fn find(protocol: &Protocol, data: &Path) -> Result<Vec<PathBuf>> {
+fn find(protocol: &Protocol, data: &Path, split: Option<&str>) -> Result<Vec<PathBuf>> {
     if std::fs::metadata(data).map_err(Error::io(data))?.is_file() {
         return Ok(vec![data.to_path_buf()]);
     }
@@ -61,7 +64,10 @@ fn find(protocol: &Protocol, data: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     for ending in ENDINGS {
-        let of = |path: &&PathBuf| path.extension().is_some_and(|e| e == ending);
+        let of = |path: &&PathBuf| {
+            path.extension().is_some_and(|e| e == ending)
+                && split.is_none_or(|split| named(path).starts_with(split))
+        };
         let files: Vec<_> = fitting.iter().filter(of).cloned().collect();
         if !files.is_empty() {
             return Ok(files);
@@ -82,6 +88,9 @@ fn listing(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn plain(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.to_lowercase().replace('-', "_")
+    named(path).to_lowercase().replace('-', "_")
+}
+
+fn named(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
