@@ -124,13 +124,11 @@ impl Evaluation {
         for (n, cell) in self.cells.iter().enumerate() {
             let mut tell = |done: usize| observer.evaluating(n * self.source.len() + done, all);
             let mine = self.cell(policy, turns, cell, ranks, &mut tell)?;
-            let first = even_parts(self.source.len(), ranks.size())[ranks.rank()].start;
-            let told = (first..).zip(&mine).map(|(index, answer)| {
+            let told = self.share(ranks).concat().into_iter().zip(&mine).map(|(index, answer)| {
                 let line = (index < self.logged).then(|| answer.line(step, task, &cell.name).to_string());
-                Told { line, ..answer.told() }
+                (index, Told { line, ..answer.told() })
             });
-            let answers: Vec<Told> =
-                ranks::all(ranks, told.collect::<Vec<_>>())?.into_iter().flatten().collect();
+            let answers: Vec<Told> = ranks::in_order(ranks, told.collect())?;
             let share = |outcome: Outcome| {
                 let count = answers.iter().filter(|a| a.outcome == outcome).count();
                 count as f64 / self.source.len() as f64
@@ -156,6 +154,17 @@ impl Evaluation {
         Ok((metrics, lines))
     }
 
+    /// This rank's share of each batch that one rank would ask. Neighbours about one image stay together: a
+    /// corruption is drawn for all of them.
+    fn share(&self, ranks: &dyn Collective) -> Vec<Vec<usize>> {
+        let indices: Vec<usize> = (0..self.source.len()).collect();
+        let own = |batch: &[usize]| {
+            let about = self.source.about(batch);
+            about[even_parts(about.len(), ranks.size())[ranks.rank()].clone()].concat()
+        };
+        indices.chunks(BATCH).map(own).collect()
+    }
+
     /// Every question of this rank's share with its answer.
     fn cell(
         &self,
@@ -166,19 +175,19 @@ impl Evaluation {
         tell: &mut dyn FnMut(usize),
     ) -> Result<Vec<Answered>> {
         let sampling = policy.greedy(self.max_tokens);
-        let indices: Vec<usize> = even_parts(self.source.len(), ranks.size())[ranks.rank()].clone().collect();
-        let mut all = Vec::with_capacity(indices.len());
-        for (n, batch) in indices.chunks(BATCH).enumerate() {
+        let (mut all, mut asked) = (vec![], 0);
+        for batch in self.share(ranks).into_iter().filter(|batch| !batch.is_empty()) {
             let change = |image: &RgbImage, sample: usize| cell.change(image, self.run_seed, sample);
             let asker = Asker { policy, source: &self.source, turns, sampling: &sampling };
-            let answers = asker.ask(batch, (1, &vec![0; batch.len()]), change)?;
+            let answers = asker.ask(&batch, (1, &vec![0; batch.len()]), change)?;
             for (sample, _, episodes) in answers {
                 for episode in episodes {
                     let grade = self.source.task().grade(&sample, &episode.text);
                     all.push(Answered { sample: sample.clone(), episode, grade });
                 }
             }
-            tell(self.source.len().min((n * BATCH + batch.len()) * ranks.size()));
+            asked += batch.len();
+            tell(self.source.len().min(asked * ranks.size()));
         }
         Ok(all)
     }

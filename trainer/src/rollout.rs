@@ -263,15 +263,12 @@ impl Roller<'_> {
         let (n, questions) = (self.recipe.prompts, self.recipe.questions);
         let indices = if questions > 1 {
             let images = (n.div_ceil(questions), questions);
-            self.source.about_images(self.images, images, |_| true, Purpose::Order, step)?
+            self.source.about_images(self.images, images, |_| true, Purpose::Order, step)?.concat()
         } else {
-            self.source
-                .shuffled(step * n as u64..(step + 1) * n as u64)
-                .into_iter()
-                .map(|i| vec![i])
-                .collect()
+            self.source.shuffled(step * n as u64..(step + 1) * n as u64)
         };
-        let (indices, share) = Share::deal(self.ranks, &indices);
+        let units: Vec<_> = self.source.about(&indices).into_iter().map(<[usize]>::to_vec).collect();
+        let (indices, share) = Share::deal(self.ranks, &units);
         // The place too: an epoch shorter than a batch asks one question twice in a step.
         let place = |(&place, &index): (&usize, &usize)| {
             seed(self.run_seed, Purpose::Rollout, step, index as u64, place as u64)
@@ -282,7 +279,11 @@ impl Roller<'_> {
         let groups = asker.ask(&indices, (self.recipe.group, &seeds), |image, _| image.clone())?;
         let groups = groups.into_iter().map(|(sample, prompt, all)| self.group(sample, prompt, all));
         let mut groups = groups.collect::<Result<Vec<_>>>()?;
-        self.views.iter().try_for_each(|view| self.add(view, step, &indices, &mut groups))?;
+        let runs = share.runs(self.source, &indices);
+        for view in self.views {
+            runs.iter()
+                .try_for_each(|run| self.add(view, step, &indices[run.clone()], &mut groups[run.clone()]))?;
+        }
         Ok((groups, share))
     }
 

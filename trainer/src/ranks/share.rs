@@ -1,5 +1,6 @@
 //! How the groups of a step are dealt out to ranks.
 
+use crate::data::Source;
 use foveate_ranks::Collective;
 use std::ops::Range;
 
@@ -31,6 +32,16 @@ impl Share {
             of += unit.len();
         }
         (mine, Self { places, of })
+    }
+
+    /// Runs of this rank's samples at `indices` in which neighbours about one image are neighbours among all
+    /// ranks' as well: such neighbours share a corruption, whoever asks.
+    pub(crate) fn runs(&self, source: &Source, indices: &[usize]) -> Vec<Range<usize>> {
+        let same = |i: usize| source.about(&indices[i - 1..=i]).len() == 1;
+        let apart = |i: &usize| self.places[*i] != self.places[*i - 1] + 1 && same(*i);
+        let cuts: Vec<usize> = (1..indices.len()).filter(apart).collect();
+        let starts = std::iter::once(0).chain(cuts.iter().copied());
+        starts.zip(cuts.iter().copied().chain([indices.len()])).map(|(start, end)| start..end).collect()
     }
 
     /// Where, among this rank's groups, those of each of `updates` mini-batches stand.
