@@ -205,9 +205,11 @@ fn answers_of_several_turns_are_records_like_others_and_the_report_says_where_wa
     };
     place.done(&asked(&["--turns", "brief"]));
     place.done(&asked(&[]));
-    let records: Vec<Value> = place.lines("a").iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let (talks, single): (Vec<_>, Vec<_>) =
-        records.iter().partition(|record| record["sampling"].as_str().unwrap().starts_with("brief in 2 turns"));
+    let records: Vec<Value> =
+        place.lines("a").iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (talks, single): (Vec<_>, Vec<_>) = records
+        .iter()
+        .partition(|record| record["sampling"].as_str().unwrap().starts_with("brief in 2 turns"));
     assert_eq!((talks.len(), single.len()), (48, 48));
     assert!(talks.iter().all(|record| record["turns"][0]["reply"].is_string()));
     assert!(single.iter().all(|record| record["turns"].as_array().unwrap().is_empty()));
@@ -227,7 +229,17 @@ fn answers_of_several_turns_are_records_like_others_and_the_report_says_where_wa
         let message = place.refused(&asked(words));
         assert!(message.contains(hint), "{words:?}: {message}");
     }
-    let server = ["eval", "--task", "shapes", "--endpoint", "http://127.0.0.1:9/v1", "--served-model", "m", "--out", "x"];
+    let server = [
+        "eval",
+        "--task",
+        "shapes",
+        "--endpoint",
+        "http://127.0.0.1:9/v1",
+        "--served-model",
+        "m",
+        "--out",
+        "x",
+    ];
     let message = place.refused(&[&server[..], &["--turns", "mgpo"]].concat());
     assert!(message.contains("--processor") && message.contains("--turns"), "{message}");
 }
@@ -241,8 +253,27 @@ fn what_a_run_was_trained_on_is_read_from_its_recipe() {
     let recipe = "seed = 1\nnew_key = 2\n[later]\nkey = 3\n[[view]]\nname = \"a\"\nmore = 1\n\
                   corruptions = [\"contrast\"]\n[[view]]\nname = \"b\"\ncorruptions = [\"fog\"]\n";
     std::fs::write(place.at("run/recipe.resolved.toml"), recipe).unwrap();
-    let asked = ["eval", "--task", "shapes", "--size", "56", "--limit", "3", "--severities", "3", "--max-tokens", "2"];
-    let model = ["--corruptions", "contrast,gaussian_noise", "--model", "run/checkpoints/step-000001", "--out", "out"];
+    let asked = [
+        "eval",
+        "--task",
+        "shapes",
+        "--size",
+        "56",
+        "--limit",
+        "3",
+        "--severities",
+        "3",
+        "--max-tokens",
+        "2",
+    ];
+    let model = [
+        "--corruptions",
+        "contrast,gaussian_noise",
+        "--model",
+        "run/checkpoints/step-000001",
+        "--out",
+        "out",
+    ];
     place.done(&[&asked[..], &model].concat());
     for line in place.lines("out") {
         let record: Value = serde_json::from_str(&line).unwrap();

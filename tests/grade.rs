@@ -55,7 +55,8 @@ impl Place {
     /// The page about `out`.
     fn report(&self) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
-        let output = command.current_dir(self.0.path()).args(["report", "out", "--out", "page.html"]).output();
+        let output =
+            command.current_dir(self.0.path()).args(["report", "out", "--out", "page.html"]).output();
         assert_eq!(output.unwrap().status.code(), Some(0));
         fs::read_to_string(self.at("page.html")).unwrap()
     }
@@ -105,7 +106,9 @@ fn a_failed_call_is_not_wrong_and_extractors_disagree() {
     assert!(others.as_array().unwrap().iter().all(|other| other["task"] == "vstar"));
     // The report says how the readings part, and on what.
     let page = place.report();
-    for word in ["As other programs read it", "<td>lmms-eval</td><td>vstar</td>", "1 of 2", "Based on the image"] {
+    for word in
+        ["As other programs read it", "<td>lmms-eval</td><td>vstar</td>", "1 of 2", "Based on the image"]
+    {
         assert!(page.contains(word), "{word}");
     }
     let plain = fs::read_to_string(place.at("page.md")).unwrap();

@@ -106,7 +106,7 @@ fn many(place: &Place, rows: usize) {
     let row = |i: usize| {
         let answer = if i % 97 == 5 { json!(null) } else { json!(i) };
         let id = if i % 500 == 499 { 1 } else { i };
-        let images = if i % 3 == 0 { vec![format!("{}.png", i % ROWS)] } else { vec![] };
+        let images = if i.is_multiple_of(3) { vec![format!("{}.png", i % ROWS)] } else { vec![] };
         json!({"id": format!("m{id}"), "problem": format!("Row {i}?"), "answer": answer, "images": images})
     };
     place.write("many.jsonl", &(0..rows).map(row).collect::<Vec<_>>());

@@ -185,9 +185,9 @@ fn checkpoints_of_two_processes_go_on_in_one_and_back() {
     for (name, launch) in TWO {
         // The rate is constant, so that a run that is to be longer is the same up to there.
         launch(&place, &place.words("grpo", name, &[&steps(3)]));
-        let resume = |steps| ["train", "--resume", name, steps].map(String::from);
-        alone(&place, &resume(&steps(9)));
-        launch(&place, &resume(&steps(16)));
+        let resume = |last: u64| ["train", "--resume", name, &steps(last)].map(String::from);
+        alone(&place, &resume(9));
+        launch(&place, &resume(16));
         let (loss, weight) = gaps(&place, "one", name);
         eprintln!("over {name} and alone and over {name}: losses {loss:e}, weights {weight:e}");
         assert!(loss < 1e-5 && weight < 1e-5, "{name}: {loss:e}, {weight:e}");

@@ -179,11 +179,7 @@ impl Args {
     }
 
     /// The rules of a conversation with the model whose pictures are resized by `images`.
-    pub fn protocol(
-        &self,
-        images: Option<&ImageProcessor>,
-        stop: &AtomicBool,
-    ) -> Outcome<Option<Protocol>> {
+    pub fn protocol(&self, images: Option<&ImageProcessor>, stop: &AtomicBool) -> Outcome<Option<Protocol>> {
         let Some(script) = &self.turns else { return Ok(None) };
         let dir = self.model.as_ref().or(self.processor.as_ref());
         let (Some(dir), Some(images)) = (dir, images) else {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use foveate_hub::{Name, Snapshot};
+use foveate_vision::processor::KEPT;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -27,23 +28,10 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// Files besides the weights; those of a need include those of the ones before. A repository need not have
 /// all of them.
-const FILES: [(Need, &[&str]); 3] = [
+const FILES: [(Need, &[&str]); 4] = [
     (Need::Config, &["config.json", "preprocessor_config.json", "processor_config.json"]),
-    (
-        Need::Processor,
-        &[
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "special_tokens_map.json",
-            "added_tokens.json",
-            "vocab.json",
-            "merges.txt",
-            "chat_template.jinja",
-            "chat_template.json",
-            "video_preprocessor_config.json",
-            "generation_config.json",
-        ],
-    ),
+    (Need::Processor, &["tokenizer.json", "generation_config.json"]),
+    (Need::Processor, &KEPT),
     (Need::Weights, &[WEIGHTS, INDEX]),
 ];
 
@@ -80,11 +68,12 @@ pub fn model(word: &Path, need: Need, stop: Stop) -> Outcome<Place> {
 /// What there is of the files of `need`, and what there must be.
 fn wanted(snapshot: &Snapshot, need: Need) -> Vec<&'static str> {
     let all = FILES.iter().filter(|(of, _)| *of <= need).flat_map(|(_, files)| *files);
-    let mut files: Vec<&str> = all.copied().filter(|file| snapshot.has(file)).collect();
+    let there = all.copied().filter(|file| snapshot.has(file));
     let needed = NEEDED.iter().filter(|(of, _)| *of <= need).map(|(_, file)| *file);
     // Weights in another form are no weights: asked for by name, their absence says so.
-    let weights = (need == Need::Weights && !files.contains(&INDEX)).then_some(WEIGHTS);
-    for file in needed.chain(weights) {
+    let weights = (need == Need::Weights && !snapshot.has(INDEX)).then_some(WEIGHTS);
+    let mut files = Vec::new();
+    for file in there.chain(needed).chain(weights) {
         if !files.contains(&file) {
             files.push(file);
         }

@@ -116,7 +116,8 @@ impl Shape {
 
     /// Whether gradients flow into what reads images.
     pub fn trains_vision(&self, recipe: &Recipe) -> bool {
-        self.adapters.is_none() && recipe.model.trained().iter().any(|part| matches!(part, PartName::Vision | PartName::Merger))
+        let sees = |part: &PartName| matches!(part, PartName::Vision | PartName::Merger);
+        self.adapters.is_none() && recipe.model.trained().iter().any(sees)
     }
 
     /// Numbers in the output projection.

@@ -24,7 +24,14 @@ impl Part {
     /// `stored` bytes from `start` on, as they are.
     pub(crate) fn plain(file: Arc<Mutex<File>>, start: u64, stored: u64) -> Self {
         let bytes = stored;
-        Self { file, start, stored: usize::try_from(stored).unwrap_or(usize::MAX), bytes, text: false, hash: start }
+        Self {
+            file,
+            start,
+            stored: usize::try_from(stored).unwrap_or(usize::MAX),
+            bytes,
+            text: false,
+            hash: start,
+        }
     }
 
     /// The base64 text `text`, which stands in the file from `start` on and holds `bytes` bytes.
@@ -56,7 +63,9 @@ impl Part {
     pub(crate) fn same(&self, other: &Self) -> bool {
         let alike = (self.hash, self.stored, self.text) == (other.hash, other.stored, other.text);
         self.place() == other.place()
-            || alike && self.text && self.stored().ok().is_some_and(|own| other.stored().is_ok_and(|o| o == own))
+            || alike
+                && self.text
+                && self.stored().ok().is_some_and(|own| other.stored().is_ok_and(|o| o == own))
     }
 
     /// The encoded image.

@@ -1,4 +1,5 @@
 //! A server that fails in every way: each question ends scored or failed, none is lost, none is there twice.
+#![allow(clippy::unwrap_used)] // tests may panic, also in their helpers
 
 mod support;
 
@@ -90,8 +91,7 @@ fn a_server_that_sees_another_prompt_is_found_out() {
         let dir = tempfile::tempdir().unwrap();
         let processor = Processor::from_dir(model.path()).unwrap();
         let pictures = Pictures::Model(Box::new(processor));
-        let endpoint =
-            Endpoint::new(EndpointOptions { pictures, ..options(server, 0) }, &stop);
+        let endpoint = Endpoint::new(EndpointOptions { pictures, ..options(server, 0) }, &stop);
         let mut store = Store::open(dir.path()).unwrap();
         run(&plan, &endpoint.unwrap(), &mut store, &stop, &mut |_| ())
             .map(|tally| (tally.asked, tally.failed))
@@ -136,7 +136,10 @@ fn the_ids_of_a_real_servers_prompt_are_ours_and_one_that_is_not_is_shown() {
         endpoint.answer(&[asked])
     };
     let reply = ask(|_| recorded()["reply"].clone()).unwrap().remove(0).unwrap();
-    assert_eq!((reply.text.as_str(), reply.finish.as_deref(), reply.tokens), ("white", Some("stop"), Some(2)));
+    assert_eq!(
+        (reply.text.as_str(), reply.finish.as_deref(), reply.tokens),
+        ("white", Some("stop"), Some(2))
+    );
     let other = |_: &Value| {
         let mut reply = recorded()["reply"].clone();
         reply["prompt_token_ids"][17] = 690.into();

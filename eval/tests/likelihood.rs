@@ -4,7 +4,7 @@
 mod support;
 
 use foveate_datasets::{OpenOptions, Task, open};
-use foveate_eval::likelihood::{Likelihood, Likeliest, SAMPLING, likeliest};
+use foveate_eval::likelihood::{Likeliest, Likelihood, SAMPLING, likeliest};
 use foveate_eval::policy::{Asked, Local, Policy, messages};
 use foveate_eval::sweep::{Plan, images, run};
 use foveate_eval::{Record, Store, Verdict};
@@ -73,7 +73,8 @@ fn the_likeliest_option_does_not_depend_on_the_order() {
 
 #[test]
 fn a_question_without_options_is_refused() {
-    let (dir, out, stop) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), AtomicBool::new(false));
+    let (dir, out, stop) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), AtomicBool::new(false));
     let task = shapes();
     let mut store = Store::open(out.path()).unwrap();
     let policy = Likeliest(model(dir.path(), Family::Qwen2_5Vl));

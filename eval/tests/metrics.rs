@@ -185,7 +185,8 @@ fn corruption_errors_are_those_of_an_independent_script() {
     let errors = run("model").against(&stored).unwrap();
     assert_eq!(errors.baseline, "base");
     let want = &golden["want"];
-    let close = |got: f64, want: &Value| assert!((got - want.as_f64().unwrap()).abs() < 1e-12, "{got}: {want}");
+    let close =
+        |got: f64, want: &Value| assert!((got - want.as_f64().unwrap()).abs() < 1e-12, "{got}: {want}");
     close(errors.mce, &want["mce"]);
     close(errors.relative_mce.unwrap(), &want["relative_mce"]);
     assert_eq!((errors.ce.len(), errors.relative_ce.len()), (4, 4));

@@ -3,7 +3,9 @@
 
 mod support;
 
-use foveate_eval::policy::{Asked, Demand, Endpoint, EndpointOptions, Failed, Local, Pictures, Policy, Reply, Shown, Turns};
+use foveate_eval::policy::{
+    Asked, Demand, Endpoint, EndpointOptions, Failed, Local, Pictures, Policy, Reply, Shown, Turns,
+};
 use foveate_eval::sweep::{Plan, run};
 use foveate_eval::{Record, Result, Store, Verdict};
 use foveate_vision::config::Family;
@@ -54,7 +56,15 @@ impl Policy for Scripted {
 /// Pictures of 48 x 48 are read as 56 x 56, in tokens of 28.
 fn images() -> ImageProcessor {
     let (mean, std) = ([0.5; 3], [0.5; 3]);
-    ImageProcessor { patch_size: 14, temporal_patch_size: 2, merge_size: 2, min_pixels: 3136, max_pixels: 50176, mean, std }
+    ImageProcessor {
+        patch_size: 14,
+        temporal_patch_size: 2,
+        merge_size: 2,
+        min_pixels: 3136,
+        max_pixels: 50176,
+        mean,
+        std,
+    }
 }
 
 fn protocol(script: &str, turns: usize, forced: bool) -> Protocol {
@@ -116,7 +126,8 @@ fn the_part_that_was_asked_for_is_cut_out_of_the_picture_as_it_was_asked_about()
         });
         assert_ne!(before.unwrap().question.key, asked.question.key, "draws of its own");
     }
-    let images: std::collections::BTreeSet<&str> = records.values().map(|record| record.image.as_str()).collect();
+    let images: std::collections::BTreeSet<&str> =
+        records.values().map(|record| record.image.as_str()).collect();
     assert_eq!(pictures.len(), 3 * images.len(), "corrupted pictures are cut, not clean ones");
 }
 
@@ -193,7 +204,11 @@ fn a_conversation_with_a_server_ends_scored_or_failed() {
         })
         .collect();
     assert!(said.len() + 2 >= plan.len());
-    assert!(records.values().all(|r| r.response.is_none() || said.iter().any(|s| said_to(s) == said_to(&r.prompt))));
+    assert!(
+        records
+            .values()
+            .all(|r| r.response.is_none() || said.iter().any(|s| said_to(s) == said_to(&r.prompt)))
+    );
 }
 
 fn model() -> tempfile::TempDir {

@@ -91,11 +91,11 @@ pub enum Error {
     )]
     Stale {
         /// Where it is.
-        url: String,
+        url: Box<str>,
         /// The weights that it was given.
-        version: String,
+        version: Box<str>,
         /// The token that differs most, with both log-probabilities.
-        place: String,
+        place: Box<str>,
         /// The mean difference in nats.
         gap: f64,
         /// Tokens that were compared.
@@ -103,7 +103,7 @@ pub enum Error {
         /// The largest mean difference that is allowed.
         tolerance: f64,
         /// The earlier weights that it has instead, where that is known.
-        held: String,
+        held: Box<str>,
     },
     /// The run was told to stop while it waited.
     #[error("stopped while waiting for the server")]

@@ -161,12 +161,12 @@ impl Trainer {
             let message = format!("was run with seed {}, but `seed` is {}", progress.seed, recipe.seed);
             return Err(Error::run(run.path(), message));
         }
-        let mut policy = match recipe.model.adapts() {
-            true => first_policy(&run, &recipe, &**ranks)?,
-            false => LocalPolicy::load(&latest)?,
-        };
+        let mut policy;
         if recipe.model.adapts() {
+            policy = first_policy(&run, &recipe, &**ranks)?;
             policy.model.load_adapter(&latest)?;
+        } else {
+            policy = LocalPolicy::load(&latest)?;
         }
         policy.train(&recipe.model)?;
         let place = (run, engine, ranks.clone());
@@ -315,12 +315,11 @@ impl Trainer {
 
     /// What the steps before a server's failure have learnt is kept.
     fn leave(&self, error: Error, observer: &mut dyn Observer) -> Error {
-        if matches!(error, Error::Server { .. } | Error::Stale { .. }) && self.progress.step > 0 {
-            if let Err(worse) = self.checkpoint(observer) {
-                return worse;
-            }
+        let kept = matches!(error, Error::Server { .. } | Error::Stale { .. }) && self.progress.step > 0;
+        match kept.then(|| self.checkpoint(observer)) {
+            Some(Err(worse)) => worse,
+            _ => error,
         }
-        error
     }
 
     /// Ranks hear of a signal at different moments: they stop together, when one has.

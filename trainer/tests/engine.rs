@@ -44,7 +44,7 @@ name = "entropy"
 weight = 0.1
 
 [optim]
-lr = 1e-3
+lr = 2e-5
 updates = 2
 
 [train]
@@ -92,7 +92,7 @@ impl Place {
     }
 
     fn good(&self, out: &str, server: &Served, more: &[&str]) -> Vec<Value> {
-        self.run(out, server, more).unwrap_or_else(|e| panic!("{e}"))
+        self.run(out, server, more).unwrap_or_else(|e| panic!("{out}: {e}"))
     }
 
     fn weights(&self, out: &str) -> Vec<u8> {
@@ -153,28 +153,38 @@ fn every_manner_of_server_gives_the_same_weights() {
     );
 }
 
+/// One of eleven numbers, by a hash of `call`.
+fn drawn(call: usize) -> usize {
+    (call.wrapping_mul(0x9e37_79b9) >> 12) % 11
+}
+
 #[test]
 fn whatever_befalls_the_server_the_weights_are_the_same() {
     let place = Place::new();
     place.good("sound", &place.serve(Manner::Vllm, SOUND), &[]);
     let sound = place.weights("sound");
+    // At calls that are in step with nothing: a fault of each probe's first call would be one for ever.
     let fates: [(&str, Fate); 6] = [
-        ("hangups", |call| (call % 5 == 4).then_some(Fault::Hangup)),
-        ("statuses", |call| (call % 7 == 3).then_some(Fault::Status(if call % 2 == 0 { 500 } else { 429 }))),
+        ("hangups", |call| (drawn(call) == 4).then_some(Fault::Hangup)),
+        ("statuses", |call| {
+            (drawn(call) == 4).then_some(Fault::Status(if call % 2 == 0 { 500 } else { 429 }))
+        }),
         ("garbage", |call| {
-            (call % 6 == 2).then_some(if call % 4 == 0 { Fault::Garbage } else { Fault::Cut })
+            (drawn(call) == 2).then_some(if call % 4 == 0 { Fault::Garbage } else { Fault::Cut })
         }),
         ("aborts", |call| (call == 6 || call == 17).then_some(Fault::Abort)),
         // In the middle of the rollouts of the second step, and during the probe of the third.
-        ("restarts", |call| (call == 14 || call == 27).then_some(Fault::Restart(9))),
+        ("restarts", |call| (call == 14 || call == 27).then_some(Fault::Restart(3))),
         ("replaced", |call| (call == 13).then_some(Fault::Replaced)),
     ];
     for (name, fate) in fates {
         let server = place.serve(Manner::Vllm, fate);
-        let lines = place.good(name, &server, &[]);
+        let lines = place.good(name, &server, &["rollout.server.deadline=60"]);
         assert!(place.weights(name) == sound, "{name}");
         let pushes: f64 = lines.iter().map(|line| number(line, "sync/pushes")).sum();
-        assert!(pushes > 3.0, "{name}: {pushes} pushes");
+        // What is lost with the server is pushed again; what is only refused is asked for again.
+        let again = ["aborts", "restarts", "replaced"].contains(&name);
+        assert!(if again { pushes > 3.0 } else { pushes >= 3.0 }, "{name}: {pushes} pushes");
         assert!(lines.iter().all(|line| number(line, "logp/sampler_gap/max") < 1e-4), "{name}");
     }
 }
@@ -197,7 +207,7 @@ fn a_stale_server_is_caught_and_the_work_is_kept() {
     // A small step is found as well, far below the tolerance.
     let server = place.serve(Manner::Vllm, SOUND);
     server.inner.deaf.store(true, Ordering::SeqCst);
-    let error = place.run("small", &server, &["optim.lr=1e-5", "train.steps=60"]).unwrap_err();
+    let error = place.run("small", &server, &["optim.lr=1e-7", "train.steps=60"]).unwrap_err();
     let Error::Stale { gap, tolerance, .. } = &error else { panic!("{error}") };
     assert!(gap * 10.0 < *tolerance, "{error}");
     assert!(error.to_string().contains("did not take the new weights"), "{error}");
@@ -218,7 +228,8 @@ fn a_server_with_another_model_is_caught_at_once() {
 #[test]
 fn replies_that_cannot_be_trained_on_are_refused() {
     let place = Place::new();
-    let cases: [(fn(&mut Value), &str, bool); 5] = [
+    type Case = (fn(&mut Value), &'static str, bool);
+    let cases: [Case; 5] = [
         (|reply| reply["prompt_token_ids"][3] = 7.into(), "prompt_token_ids` should be", true),
         (
             |reply| drop(reply.as_object_mut().unwrap().remove("prompt_token_ids")),

@@ -1,8 +1,7 @@
 //! Runs that train an adapter: resumable to the byte, small on disk, with every method.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
 
-use foveate_trainer::log::Metrics;
-use foveate_trainer::observer::{Observer, Silent, Stage};
+use foveate_trainer::observer::Silent;
 use foveate_trainer::policy::LocalPolicy;
 use foveate_trainer::recipe::{Recipe, from_file, from_text};
 use foveate_trainer::{Error, Trainer};
@@ -10,7 +9,11 @@ use foveate_vision::config::Family;
 use foveate_vision::tiny::{self, TinySpec, WORDS};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+
+#[path = "support/runs.rs"]
+mod runs;
+
+use runs::{StopAfter, bytes, checkpoint, go, model, words};
 
 const RECIPE: &str = r#"
 seed = 11
@@ -62,29 +65,8 @@ const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 const STATE: &str = "trainer/optimizer.safetensors";
 
-fn model(dir: &Path) -> PathBuf {
-    let path = dir.join("model");
-    if !path.exists() {
-        tiny::write(&path, &TinySpec { words: WORDS, ..TinySpec::laws(Family::Qwen2_5Vl) }).unwrap();
-    }
-    path
-}
-
-fn words(dir: &Path, out: &str, more: &[&str]) -> Vec<String> {
-    let mut words = vec![
-        format!("model.path={:?}", model(dir).to_str().unwrap()),
-        format!("out={:?}", dir.join(out).to_str().unwrap()),
-    ];
-    words.extend(more.iter().map(ToString::to_string));
-    words
-}
-
 fn recipe(dir: &Path, out: &str, more: &[&str]) -> Recipe {
     from_text(RECIPE, "lora.toml", &words(dir, out, more)).unwrap_or_else(|e| panic!("{e}"))
-}
-
-fn go() -> AtomicBool {
-    AtomicBool::new(false)
 }
 
 fn run(dir: &Path, out: &str, more: &[&str]) -> PathBuf {
@@ -93,27 +75,9 @@ fn run(dir: &Path, out: &str, more: &[&str]) -> PathBuf {
     dir.join(out)
 }
 
-fn step(run: &Path, step: u64) -> PathBuf {
-    run.join(format!("checkpoints/step-{step:06}"))
-}
-
-fn bytes(run: &Path, at: u64, file: &str) -> Vec<u8> {
-    let path = step(run, at).join(file);
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
 fn lines(run: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Stops a run after some step.
-struct StopAfter<'a>(u64, &'a AtomicBool);
-
-impl Observer for StopAfter<'_> {
-    fn step(&mut self, _: Stage, step: u64, _: &Metrics) {
-        self.1.store(step >= self.0, Ordering::Relaxed);
-    }
 }
 
 #[test]
@@ -140,7 +104,7 @@ fn a_run_that_was_stopped_goes_on_as_if_it_had_not_been() {
     }
     // A checkpoint holds the adapter, not the model, and the model is as it was.
     let mut names: Vec<_> =
-        std::fs::read_dir(step(&whole, 5)).unwrap().map(|e| e.unwrap().file_name()).collect();
+        std::fs::read_dir(checkpoint(&whole, 5)).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, [CONFIG, WEIGHTS, "trainer"]);
     assert!(std::fs::read(model(dir.path()).join("model.safetensors")).unwrap() == before);
@@ -149,7 +113,7 @@ fn a_run_that_was_stopped_goes_on_as_if_it_had_not_been() {
     let config: Value = serde_json::from_slice(&bytes(&whole, 5, CONFIG)).unwrap();
     let base = Path::new(config["base_model_name_or_path"].as_str().unwrap());
     let mut policy = LocalPolicy::load(base).unwrap();
-    policy.model.load_adapter(&step(&whole, 5)).unwrap();
+    policy.model.load_adapter(&checkpoint(&whole, 5)).unwrap();
 }
 
 #[test]
@@ -168,7 +132,7 @@ fn the_reference_is_the_model_as_it_was_when_training_began() {
         assert!(kl[1] > 1e-9 && kl[2] > 1e-9, "{name}: {kl:?}");
     }
     // An adapter that is trained further begins as it is.
-    let from = step(&dir.path().join("warm"), 5);
+    let from = checkpoint(&dir.path().join("warm"), 5);
     let recipe = r#"model.adapter="#.to_owned() + &format!("{:?}", from.to_str().unwrap());
     let text = RECIPE.replace("lora = {", "#");
     let words = words(dir.path(), "further", &["optim.updates=1", "warmup.steps=0", &recipe]);

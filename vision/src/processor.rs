@@ -17,7 +17,7 @@ const SAID: &str = "[said]";
 
 /// Files beside the tokenizer's that are carried from the directory read to the directory written, where
 /// they exist.
-const KEPT: [&str; 10] = [
+pub const KEPT: [&str; 10] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",

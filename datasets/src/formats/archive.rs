@@ -212,7 +212,8 @@ fn in_tar(file: &Arc<Mutex<File>>, (start, size): (u64, u64)) -> std::result::Re
     if size > MAX_BYTES {
         return Err(format!("has {size} bytes, the limit is {MAX_BYTES}"));
     }
-    let whole = file.lock().unwrap_or_else(PoisonError::into_inner).metadata().map_err(|e| e.to_string())?.len();
+    let whole =
+        file.lock().unwrap_or_else(PoisonError::into_inner).metadata().map_err(|e| e.to_string())?.len();
     match whole.saturating_sub(start) {
         left if left < size => Err(format!("ends after {left} of {size} bytes")),
         _ => Ok(Part::plain(file.clone(), start, size)),

@@ -71,7 +71,8 @@ impl Raw<'_> {
         }
         let length = usize::try_from(self.span.end.checked_sub(self.span.start)?).ok()?;
         let row = stretch(self.file, self.span.start, length).ok()?;
-        let at = (0..=row.len().checked_sub(text.len())?).find(|&at| row[at..].starts_with(text.as_bytes()))?;
+        let at =
+            (0..=row.len().checked_sub(text.len())?).find(|&at| row[at..].starts_with(text.as_bytes()))?;
         Some(Far { text: text.to_owned(), file: self.file.clone(), start: self.span.start + at as u64 })
     }
 }

@@ -42,11 +42,7 @@ pub struct Difference {
 }
 
 /// Compares `second` with `first`, which stand at `places`; `None` where they share no question.
-pub fn compare(
-    places: [usize; 2],
-    [first, second]: [&Run; 2],
-    bootstrap: &Bootstrap,
-) -> Option<Comparison> {
+pub fn compare(places: [usize; 2], [first, second]: [&Run; 2], bootstrap: &Bootstrap) -> Option<Comparison> {
     if (&first.first.task, first.first.version) != (&second.first.task, second.first.version) {
         return None;
     }
@@ -67,7 +63,7 @@ pub fn compare(
     let corrupted = Difference::of(&pooled, bootstrap);
     let models = [first, second].map(|run| run.first.model.clone());
     let task = first.first.task.clone();
-    (!cells.is_empty()).then(|| Comparison { task, runs: places, models, cells, corrupted })
+    (!cells.is_empty()).then_some(Comparison { task, runs: places, models, cells, corrupted })
 }
 
 fn by_cell<'a>(run: &Run<'a>) -> BTreeMap<String, Vec<&'a Record>> {

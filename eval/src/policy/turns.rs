@@ -100,7 +100,8 @@ impl<P: Policy> Turns<P> {
 impl<Q> Talk<'_, Q> {
     fn go_on(&mut self, turn: &Turn, reply: &Reply, picture: Q, size: Option<[u32; 2]>) {
         let mut line = note(&reply.text[..turn.keep], &turn.region);
-        (line["finish"], line["tokens"], line["size"]) = (json!(reply.finish), json!(reply.tokens), json!(size));
+        (line["finish"], line["tokens"], line["size"]) =
+            (json!(reply.finish), json!(reply.tokens), json!(size));
         self.turns.push(line);
         self.asked.messages = self.dialogue.messages().to_vec();
         self.asked.pictures.push(picture);
@@ -161,6 +162,9 @@ impl<P: Policy> Policy for Turns<P> {
             open.iter_mut().zip(replies).for_each(|(talk, reply)| self.listen(talk, reply));
         }
         let unended = || Error::Work("a conversation did not end".into());
-        talks.into_iter().map(|talk| talk.map_or_else(|e| Ok(Err(e)), |t| t.over.ok_or_else(unended))).collect()
+        talks
+            .into_iter()
+            .map(|talk| talk.map_or_else(|e| Ok(Err(e)), |t| t.over.ok_or_else(unended)))
+            .collect()
     }
 }

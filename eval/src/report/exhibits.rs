@@ -300,7 +300,9 @@ mod tests {
             let bytes = STANDARD.decode(url.strip_prefix("data:image/jpeg;base64,").unwrap()).unwrap();
             image::load_from_memory(&bytes).unwrap().into_rgb8()
         };
-        let [whole, part] = &urls.iter().map(decode).collect::<Vec<_>>()[..] else { panic!("{}", urls.len()) };
+        let [whole, part] = &urls.iter().map(decode).collect::<Vec<_>>()[..] else {
+            panic!("{}", urls.len())
+        };
         assert_eq!((whole.dimensions(), part.dimensions()), ((192, 192), (96, 96)));
         // Twice as large: the frame runs from 32, 64 to 128, 160, in a colour that survives a JPEG.
         let framed = |x: u32, y: u32| {

@@ -93,7 +93,9 @@ fn compared(comparison: &Comparison, runs: &[RunSummary], place: &str) -> Option
 fn extremes(seeing: &[&RunSummary], all: &[RunSummary], place: &str) -> Option<String> {
     let worth = |run: &&&RunSummary| run.robustness.as_ref().map_or(clean(run), |r| Some(r.corrupted.value));
     let known = || seeing.iter().filter(|run| worth(run).is_some());
-    let by = |a: &&&RunSummary, b: &&&RunSummary| worth(a).partial_cmp(&worth(b)).unwrap_or(std::cmp::Ordering::Equal);
+    let by = |a: &&&RunSummary, b: &&&RunSummary| {
+        worth(a).partial_cmp(&worth(b)).unwrap_or(std::cmp::Ordering::Equal)
+    };
     let (best, worst) = (known().max_by(by)?, known().min_by(by)?);
     let what = if best.robustness.is_some() { "corrupted" } else { "clean" };
     Some(format!(
@@ -138,20 +140,34 @@ mod tests {
         let blind = answers("m@123 (text only)", None, 10);
         assert_eq!(
             said(vec![clean, fog, blind]),
-            ["m answers 80.0 % of clean questions right and 40.0 % of corrupted ones: 50 % is kept; fog costs most \
-              (40.0 %); with its eyes shut it reaches 25.0 %, guessing 25.0 %."]
+            [
+                "m answers 80.0 % of clean questions right and 40.0 % of corrupted ones: 50 % is kept; fog costs most \
+              (40.0 %); with its eyes shut it reaches 25.0 %, guessing 25.0 %."
+            ]
         );
     }
 
     #[test]
     fn a_difference_is_one_only_where_its_interval_says_so() {
         let models = |second: usize| {
-            let of = |model, right| vec![answers(model, None, 20), answers(model, Some("fog"), right)].concat();
+            let of = |model, right| [answers(model, None, 20), answers(model, Some("fog"), right)].concat();
             said(vec![of("a", 10), of("b", second)])[2].clone()
         };
-        assert!(models(30).starts_with("b is better than a on corrupted pictures: +50.0 points ("), "{}", models(30));
-        assert!(models(1).starts_with("b is worse than a on corrupted pictures: −22.5 points ("), "{}", models(1));
-        assert!(models(11).starts_with("b and a are not told apart on corrupted pictures: +2.5 points"), "{}", models(11));
+        assert!(
+            models(30).starts_with("b is better than a on corrupted pictures: +50.0 points ("),
+            "{}",
+            models(30)
+        );
+        assert!(
+            models(1).starts_with("b is worse than a on corrupted pictures: −22.5 points ("),
+            "{}",
+            models(1)
+        );
+        assert!(
+            models(11).starts_with("b and a are not told apart on corrupted pictures: +2.5 points"),
+            "{}",
+            models(11)
+        );
     }
 
     #[test]

@@ -105,7 +105,8 @@ fn elsewhere(report: &Report) -> String {
          |---|---|---|---|---|---|\n",
     );
     for other in &report.elsewhere {
-        let (model, share) = (super::sentence::short(&other.model), |v: Option<f64>| v.map_or("–".into(), percent));
+        let (model, share) =
+            (super::sentence::short(&other.model), |v: Option<f64>| v.map_or("–".into(), percent));
         let _ = writeln!(
             out,
             "| {} | {model} | {} | {} | {} | {} of {} |",

@@ -107,7 +107,11 @@ fn section_of_task(report: &Report, runs: &[&RunSummary], task: &str, several: b
         );
         add("Paired differences", &words, figures::forest(comparison));
     }
-    add("Budget of pixels", "The same model under several largest areas of pictures.", curves::budgets(runs, all));
+    add(
+        "Budget of pixels",
+        "The same model under several largest areas of pictures.",
+        curves::budgets(runs, all),
+    );
     for (run, label) in runs.iter().zip(&labels) {
         let name = if runs.len() > 1 { format!(": {}", escape(label)) } else { String::new() };
         let star = "Accuracy in percent by severity; the redder, the more of the clean accuracy is lost. \

@@ -97,7 +97,8 @@ pub(super) fn overview(runs: &[&RunSummary], labels: &[String]) -> String {
         let show = |value: Option<f64>| value.map_or_else(|| "–".into(), percent);
         let kept = robust.and_then(|robust| robust.retention).map(|kept| kept.value);
         let worst = robust.map(|robust| &robust.worst_corruption);
-        let worst = worst.map_or_else(|| "–".into(), |(name, low)| format!("{} ({})", spaced(name), percent(*low)));
+        let worst =
+            worst.map_or_else(|| "–".into(), |(name, low)| format!("{} ({})", spaced(name), percent(*low)));
         let _ = write!(
             out,
             "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
@@ -119,7 +120,14 @@ pub(super) fn elsewhere(all: &[Elsewhere]) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let heads = ["accuracy there", "here", "another verdict", "right only there", "right only here", "left to its judge"];
+    let heads = [
+        "accuracy there",
+        "here",
+        "another verdict",
+        "right only there",
+        "right only here",
+        "left to its judge",
+    ];
     let heads: String = heads.iter().map(|head| format!("<th class=\"n\">{head}</th>")).collect();
     let mut out = format!(
         "<h2>As other programs read it</h2><p class=\"quiet\">The same responses about clean pictures, read by the \
@@ -162,7 +170,8 @@ fn disagreements(all: &[Elsewhere]) -> String {
             Some(text) => escape(&cut(text, 40)),
             None => "nothing".into(),
         });
-        let [was, is] = example.outcome.map(|outcome| if outcome == Verdict::Right { "right" } else { "wrong" });
+        let [was, is] =
+            example.outcome.map(|outcome| if outcome == Verdict::Right { "right" } else { "wrong" });
         let _ = write!(
             out,
             "<tr><td><q>{}</q></td><td>{}</td><td><span class=\"tag {was}\">{here}</span></td><td>{}</td>\

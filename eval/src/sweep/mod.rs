@@ -114,11 +114,7 @@ pub fn run<P: Policy>(
 }
 
 /// Writes what comes until nobody is left to send.
-fn write(
-    receiver: &Receiver<Option<Record>>,
-    store: &mut Store,
-    tell: &mut dyn FnMut(Event),
-) -> Result<()> {
+fn write(receiver: &Receiver<Option<Record>>, store: &mut Store, tell: &mut dyn FnMut(Event)) -> Result<()> {
     loop {
         match receiver.recv_timeout(SYNC_EVERY) {
             Ok(None) => tell(Event::Found),

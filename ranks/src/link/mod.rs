@@ -7,6 +7,7 @@ pub mod threads;
 
 use crate::{Error, Result};
 use std::fmt::Debug;
+use std::time::Duration;
 
 /// Bytes between every two ranks.
 pub trait Link: Debug + Send + Sync {
@@ -33,6 +34,11 @@ pub trait Link: Debug + Send + Sync {
 
     /// What became of the others.
     fn lost(&self) -> Option<Error>;
+}
+
+/// That `rank` did not do its part of `call` in time.
+fn late(rank: usize, call: &str, deadline: Duration) -> Error {
+    Error::Deadline { rank, call: call.into(), seconds: deadline.as_secs() }
 }
 
 /// A message from `rank` that is not as long as it must be.

@@ -5,7 +5,7 @@
 //! without it. Messages are MPI's, sums are [`crate::Mesh`]'s, so that they are the same bits as over other
 //! links.
 
-use super::Link;
+use super::{Link, late};
 use crate::fate::Fate;
 use crate::meeting::{Kind, Place};
 use crate::watch::Watch;
@@ -209,8 +209,7 @@ impl Speaker {
             self.fate.check()?;
             if clock.elapsed() > self.deadline {
                 let rank = incoming.first().map_or(0, |(from, _)| *from);
-                let seconds = self.deadline.as_secs();
-                return Err(Error::Deadline { rank, call: call.into(), seconds });
+                return Err(late(rank, call, self.deadline));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Ranks over plain TCP: a connection between every two, for machines without MPI.
 
-use super::{Link, length};
+use super::{Link, late, length};
 use crate::fate::Fate;
 use crate::watch::Watch;
 use crate::{Error, Mesh, Result};
@@ -63,8 +63,7 @@ impl Tcp {
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     self.fate.check()?;
                     if clock.elapsed() > self.deadline {
-                        let seconds = self.deadline.as_secs();
-                        return Err(Error::Deadline { rank, call: call.into(), seconds });
+                        return Err(late(rank, call, self.deadline));
                     }
                 }
                 Err(e) => return Err(self.fate.behind(rank, e.to_string())),

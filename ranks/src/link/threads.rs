@@ -1,6 +1,6 @@
 //! Ranks that are threads of one process: for tests of everything above.
 
-use super::{Link, length};
+use super::{Link, late, length};
 use crate::fate::Fate;
 use crate::{Error, Mesh, Result};
 use std::sync::Mutex;
@@ -85,8 +85,7 @@ impl Threads {
                 Err(RecvTimeoutError::Timeout) => self.fate.check()?,
             }
             if clock.elapsed() > self.deadline {
-                let seconds = self.deadline.as_secs();
-                return Err(Error::Deadline { rank, call: call.into(), seconds });
+                return Err(late(rank, call, self.deadline));
             }
         }
     }

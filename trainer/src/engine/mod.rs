@@ -66,7 +66,7 @@ pub struct Call<'a> {
 #[derive(Debug)]
 enum Trouble {
     Fault(Fault),
-    Error(Error),
+    Error(Box<Error>),
 }
 
 impl From<Fault> for Trouble {
@@ -77,7 +77,7 @@ impl From<Fault> for Trouble {
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        Self::Error(error)
+        Self::Error(Box::new(error))
     }
 }
 
@@ -85,7 +85,7 @@ impl Trouble {
     /// As an error about the server at `url`, where it is not asked again.
     fn last(self, url: &str) -> Error {
         match self {
-            Self::Error(error) => error,
+            Self::Error(error) => *error,
             Self::Fault(fault) => Error::Server { url: url.into(), message: fault.why().into() },
         }
     }
@@ -95,7 +95,7 @@ impl Trouble {
 #[derive(Debug)]
 pub(crate) enum Reached {
     Local,
-    Server(server::Reached, ServerRecipe),
+    Server(Box<server::Reached>, ServerRecipe),
 }
 
 impl Reached {
@@ -104,11 +104,11 @@ impl Reached {
     /// # Errors
     /// A server that is not there, that is none, or that lacks what a rollout engine must have.
     pub(crate) fn by(recipe: &Recipe) -> Result<Self> {
-        let (rollout, adapts) = (&recipe.rollout, false);
+        let (rollout, adapts) = (&recipe.rollout, recipe.model.adapts());
         match (rollout.engine, &rollout.server) {
             (EngineName::Local, _) => Ok(Self::Local),
             (EngineName::Server, Some(server)) => {
-                Ok(Self::Server(server::Reached::at(server, adapts)?, server.clone()))
+                Ok(Self::Server(Box::new(server::Reached::at(server, adapts)?), server.clone()))
             }
             (EngineName::Server, None) => {
                 let message =
@@ -131,7 +131,7 @@ impl Reached {
         match self {
             Self::Local => Ok(Box::new(Local)),
             Self::Server(reached, recipe) => {
-                Ok(Box::new(Server::new(reached, &recipe, run, about, temperature)?))
+                Ok(Box::new(Server::new(*reached, &recipe, run, about, temperature)?))
             }
         }
     }

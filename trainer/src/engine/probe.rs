@@ -191,12 +191,12 @@ impl Probe {
         let of_common: Vec<Token> = common.iter().map(|both| both.token).collect();
         let shown = if held.is_some() { &of_common[..] } else { tokens };
         let worst = shown.iter().max_by(|a, b| distance(a).total_cmp(&distance(b)));
-        let place = worst.map_or_else(|| "no token".into(), ToString::to_string);
+        let place = worst.map_or_else(|| "no token".into(), |token| token.to_string().into());
         let before = common.iter().find(|both| worst.is_some_and(|worst| both.token.same(worst)));
         let held = held.zip(before).map(|(version, both)| {
             format!("; {version} gave {:.6}: the server did not take the new weights", both.before)
         });
-        let (tokens, tolerance, held) = (tokens.len(), self.tolerance, held.unwrap_or_default());
+        let (tokens, tolerance, held) = (tokens.len(), self.tolerance, held.unwrap_or_default().into());
         let (url, version) = (client.root().into(), version.into());
         Error::Stale { url, version, place, gap, tokens, tolerance, held }
     }

@@ -140,7 +140,7 @@ impl Server {
             let why = match self.once(policy) {
                 Ok(()) => return Ok(()),
                 // It may have been started again between the push and the probe.
-                Err(Trouble::Error(Error::Stale { .. })) if !stale => {
+                Err(Trouble::Error(error)) if !stale && matches!(*error, Error::Stale { .. }) => {
                     stale = true;
                     continue;
                 }

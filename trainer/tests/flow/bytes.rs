@@ -76,15 +76,6 @@ fn the_metrics_have_their_names() {
     assert!(first["kl/reference"].as_f64().unwrap() >= 0.0);
 }
 
-/// Stops a run after some step.
-struct StopAfter<'a>(u64, &'a AtomicBool);
-
-impl Observer for StopAfter<'_> {
-    fn step(&mut self, _: Stage, step: u64, _: &Metrics) {
-        self.1.store(step >= self.0, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn a_run_that_was_stopped_goes_on_as_if_it_had_not_been() {
     let dir = tempfile::tempdir().unwrap();

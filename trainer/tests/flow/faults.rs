@@ -20,11 +20,7 @@ const FOUR: [&str; 6] = [
 ];
 
 fn with(dir: &Path, name: &str, more: &[&str]) -> Recipe {
-    let mut words = vec![
-        format!("model.path={:?}", model(dir).to_str().unwrap()),
-        format!("out={:?}", dir.join(name).to_str().unwrap()),
-    ];
-    words.extend(FOUR.iter().chain(more).map(ToString::to_string));
+    let words = words(dir, name, &[&FOUR[..], more].concat());
     from_text(&format!("{RECIPE}{VIEWS}"), "flow.toml", &words).unwrap_or_else(|e| panic!("{e}"))
 }
 

@@ -1,21 +1,23 @@
 //! Whole runs of a very small model: deterministic to the byte, resumable to the byte, complete on disk.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
 
-use foveate_trainer::log::Metrics;
-use foveate_trainer::observer::{Observer, Silent, Stage};
+use foveate_trainer::observer::{Observer, Silent};
 use foveate_trainer::recipe::{Recipe, from_text};
 use foveate_trainer::{Error, Trainer};
-use foveate_vision::config::Family;
-use foveate_vision::tiny::{self, TinySpec, WORDS};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+
+#[path = "../support/runs.rs"]
+mod runs;
 
 mod bytes;
 mod faults;
 mod methods;
 mod q_hawkeye;
 mod views;
+
+use runs::{StopAfter, bytes, go, model, words};
 
 const RECIPE: &str = r#"
 seed = 11
@@ -71,26 +73,8 @@ corruptions = ["gaussian_noise"]
 limit = 3
 "#;
 
-fn model(dir: &Path) -> PathBuf {
-    let path = dir.join("model");
-    if !path.exists() {
-        let spec = TinySpec { words: WORDS, ..TinySpec::laws(Family::Qwen2_5Vl) };
-        tiny::write(&path, &spec).unwrap();
-    }
-    path
-}
-
 fn recipe(dir: &Path, out: &str, more: &[&str]) -> Recipe {
-    let mut words = vec![
-        format!("model.path={:?}", model(dir).to_str().unwrap()),
-        format!("out={:?}", dir.join(out).to_str().unwrap()),
-    ];
-    words.extend(more.iter().map(ToString::to_string));
-    from_text(RECIPE, "flow.toml", &words).unwrap_or_else(|e| panic!("{e}"))
-}
-
-fn go() -> AtomicBool {
-    AtomicBool::new(false)
+    from_text(RECIPE, "flow.toml", &words(dir, out, more)).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn run(dir: &Path, out: &str, more: &[&str]) -> PathBuf {
@@ -108,11 +92,6 @@ fn metrics(run: &Path) -> Vec<Value> {
         value
     };
     text.lines().map(timeless).collect()
-}
-
-fn bytes(run: &Path, step: u64, file: &str) -> Vec<u8> {
-    let path = run.join(format!("checkpoints/step-{step:06}/{file}"));
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 const WEIGHTS: &str = "model.safetensors";

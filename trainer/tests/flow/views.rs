@@ -5,14 +5,8 @@ use super::*;
 /// The weights after two steps with `terms`. (`view-policy` needs answers that differ in reward, which this
 /// model may not give; its gradient is tested with the other terms' in the objectives.)
 fn after(dir: &Path, name: &str, terms: &str) -> Vec<u8> {
-    let words = [
-        format!("model.path={:?}", model(dir).to_str().unwrap()),
-        format!("out={:?}", dir.join(name).to_str().unwrap()),
-        format!("term=[{terms}]"),
-        "warmup.steps=0".into(),
-        "train.steps=2".into(),
-        "eval=[]".into(),
-    ];
+    let terms = format!("term=[{terms}]");
+    let words = words(dir, name, &[&terms, "warmup.steps=0", "train.steps=2", "eval=[]"]);
     let recipe =
         from_text(&format!("{RECIPE}{VIEWS}"), "flow.toml", &words).unwrap_or_else(|e| panic!("{e}"));
     Trainer::start(recipe).unwrap().run(&go(), &mut Silent).unwrap_or_else(|e| panic!("{e}"));
@@ -63,12 +57,7 @@ fn perception(dir: &Path, name: &str, weight: &str) -> Vec<f64> {
         format!("term=[{{name = \"view-kl\", views = [\"mask\"], fidelity = \"paper\", weight = {weight}}}]");
     let small = ["data.size=56", "rollout.prompts=8", "rollout.group=4", "train.steps=16", "eval=[]"];
     let learn = ["warmup.steps=12", "warmup.images=4", "optim.lr=1e-3", "train.checkpoint_every=0"];
-    let mut words = vec![
-        format!("model.path={:?}", model(dir).to_str().unwrap()),
-        format!("out={:?}", dir.join(name).to_str().unwrap()),
-        term,
-    ];
-    words.extend(small.iter().chain(&learn).map(ToString::to_string));
+    let words = words(dir, name, &[&[term.as_str()][..], &small, &learn].concat());
     let recipe =
         foveate_trainer::recipe::from_file(Path::new(path), &words).unwrap_or_else(|e| panic!("{e}"));
     Trainer::start(recipe).unwrap().run(&go(), &mut Silent).unwrap_or_else(|e| panic!("{e}"));

@@ -18,6 +18,7 @@ use crate::models::VisionLanguageModel;
 use crate::processor::Prompt;
 pub use conversation::{Conversations, Heard};
 pub use sampler::Sampling;
+pub(crate) use sampler::unit;
 use sampler::{Draw, Sampler};
 
 /// A prompt to be continued `n` times.

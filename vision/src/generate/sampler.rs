@@ -260,5 +260,10 @@ fn uniform(seed: u64, stream: u64, place: usize) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream);
     rng.set_word_pos(2 * place as u128);
+    unit(&mut rng)
+}
+
+/// The next number in [0, 1).
+pub(crate) fn unit(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }

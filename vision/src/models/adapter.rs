@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor, TensorId, Var};
-use rand::Rng;
 
 use super::{Parameter, Part, VisionLanguageModel};
+use crate::generate::unit;
 use crate::lora::{self, LoraConfig, PREFIX};
 use crate::nn::{Dropout, Linear, Lora, Weight};
 use crate::tiny::{fnv1a, generator};
@@ -79,9 +79,8 @@ impl VisionLanguageModel {
                 return Ok(vec![0.0; count]);
             }
             let mut rng = generator(seed, &tensor_name(&module.path, letter));
-            let mut unit = || (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
             let bound = 1.0 / (shape[1] as f64).sqrt();
-            Ok((0..count).map(|_| ((2.0 * unit() - 1.0) * bound) as f32).collect())
+            Ok((0..count).map(|_| ((2.0 * unit(&mut rng) - 1.0) * bound) as f32).collect())
         };
         self.attach(config, &|path| matcher.matches(path), &draw)
     }
