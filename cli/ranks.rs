@@ -22,7 +22,7 @@ pub fn join(recipe: &Recipe) -> foveate_trainer::Result<Arc<dyn Collective>> {
     let settings = Settings {
         engine: ranks.engine.clone(),
         deadline: Duration::from_secs(ranks.deadline_s),
-        join: Duration::from_secs(ranks.join_s),
+        join: Duration::from_secs(ranks.deadline_s),
     };
     Ok(foveate_ranks::join(launch::from_env()?.as_ref(), &settings)?)
 }

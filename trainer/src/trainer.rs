@@ -106,7 +106,14 @@ impl Trainer {
                 Some(policy) => policy,
                 None => prepared(first_policy(&run, &recipe, &*ranks)?, &recipe)?,
             };
-            Self::assemble(recipe, (run, engine, ranks.clone()), policy, objective, source, Progress::default())
+            Self::assemble(
+                recipe,
+                (run, engine, ranks.clone()),
+                policy,
+                objective,
+                source,
+                Progress::default(),
+            )
         };
         start().inspect_err(|e| ranks.abort(&e.to_string()))
     }
@@ -192,7 +199,8 @@ impl Trainer {
         let lessons = Lessons::new(&source, &images, &recipe.warmup.share, recipe.seed)?;
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
         if ranks.size() > 1 && recipe.rollout.engine != crate::recipe::EngineName::Local {
-            let message = "should be `local` on several ranks: each would push its weights to the server".into();
+            let message =
+                "should be `local` on several ranks: each would push its weights to the server".into();
             return Err(Error::Recipe { place: "rollout.engine".into(), message });
         }
         let reducer = Reducer::new(&ranks, &recipe.ranks, &slots(&policy, &recipe));

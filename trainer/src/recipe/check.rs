@@ -111,8 +111,7 @@ impl Recipe {
         holds("ranks.engine", engine, &one, &r.engine)?;
         holds("ranks.zero", r.zero <= 2, "0, 1 or 2", r.zero)?;
         holds("ranks.bucket_mb", (1..=1024).contains(&r.bucket_mb), "between 1 and 1024", r.bucket_mb)?;
-        holds("ranks.deadline_s", r.deadline_s >= 1, "at least 1", r.deadline_s)?;
-        holds("ranks.join_s", r.join_s >= 1, "at least 1", r.join_s)
+        holds("ranks.deadline_s", r.deadline_s >= 1, "at least 1", r.deadline_s)
     }
 
     fn check_turns(&self) -> Result<(), Fault> {

@@ -60,6 +60,7 @@ pub struct Recipe {
     /// The stage of reinforcement learning.
     pub train: TrainRecipe,
     /// How several ranks share the work.
+    #[serde(skip_serializing_if = "RanksRecipe::is_default")]
     pub ranks: RanksRecipe,
     /// What an answer is worth: a weighted sum.
     pub reward: Vec<RewardSpec>,

@@ -12,14 +12,19 @@ pub struct RanksRecipe {
     pub zero: u8,
     /// Size of the buckets in which gradients are summed, in MiB.
     pub bucket_mb: usize,
-    /// The longest that a rank waits for another in one call, in seconds.
+    /// The longest that ranks wait for all to come, and that a rank waits for another in one call, in seconds.
     pub deadline_s: u64,
-    /// The longest that ranks wait for all to come, in seconds.
-    pub join_s: u64,
 }
 
 impl Default for RanksRecipe {
     fn default() -> Self {
-        Self { engine: "auto".into(), zero: 1, bucket_mb: 25, deadline_s: 600, join_s: 300 }
+        Self { engine: "auto".into(), zero: 1, bucket_mb: 25, deadline_s: 600 }
+    }
+}
+
+impl RanksRecipe {
+    /// Nothing was said of ranks: a recipe that is written down need not either.
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
