@@ -94,16 +94,13 @@ pub(crate) fn agreed(ranks: &dyn Collective, mut recipe: Recipe) -> Result<Recip
     recipe.out = String::from_utf8_lossy(&out).into_owned().into();
     let mine = text(&recipe)?;
     let said = all(ranks, mine.clone())?;
-    for (rank, theirs) in said.iter().enumerate().filter(|(_, theirs)| **theirs != mine) {
-        let lines = mine.lines().zip(theirs.lines());
-        let (expected, found) =
-            lines.clone().find(|(a, b)| a != b).unwrap_or((mine.as_str(), theirs.as_str()));
-        let (expected, found) = (expected.into(), found.into());
-        return Err(
-            foveate_ranks::Error::Mismatch { rank, what: "the recipe".into(), expected, found }.into()
-        );
-    }
-    Ok(recipe)
+    let Some((rank, theirs)) = said.iter().enumerate().find(|(_, theirs)| **theirs != mine) else {
+        return Ok(recipe);
+    };
+    let mut lines = mine.lines().zip(theirs.lines());
+    let (expected, found) = lines.find(|(a, b)| a != b).unwrap_or((mine.as_str(), theirs.as_str()));
+    let (expected, found) = (expected.into(), found.into());
+    Err(foveate_ranks::Error::Mismatch { rank, what: "the recipe".into(), expected, found }.into())
 }
 
 fn garbled(rank: usize, e: postcard::Error) -> Error {
