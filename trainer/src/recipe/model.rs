@@ -33,6 +33,10 @@ pub struct ModelRecipe {
     /// Where it computes: `cpu`, `cuda` or `cuda:N`; on the CPU where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The number of the GPU that `cuda` means: of several ranks on a machine each has its own; whoever starts the run
+    /// says which. No word of the file.
+    #[serde(skip)]
+    pub gpu: usize,
     /// In which numbers, `f32` or `bf16`; `f32` where nothing is said. The optimiser keeps f32 masters of others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
@@ -44,8 +48,8 @@ pub struct ModelRecipe {
 impl Default for ModelRecipe {
     fn default() -> Self {
         let (found, patch_size, train, lora, adapter) = (None, None, None, None, None);
-        let (path, device, dtype) = ("tiny".into(), None, None);
-        Self { path, found, patch_size, train, adapter, checkpointing: false, device, dtype, lora }
+        let (path, device, gpu, dtype) = ("tiny".into(), None, 0, None);
+        Self { path, found, patch_size, train, adapter, checkpointing: false, device, gpu, dtype, lora }
     }
 }
 
@@ -60,8 +64,11 @@ impl ModelRecipe {
     /// # Errors
     /// A device that is not there.
     pub fn placement(&self) -> Result<Placement> {
-        let (device, dtype) = (self.device.as_deref(), self.dtype.as_deref());
-        Ok(Placement::named("model", device.unwrap_or("cpu"), dtype.unwrap_or("f32"))?)
+        let device = match self.device.as_deref() {
+            Some("cuda") => format!("cuda:{}", self.gpu),
+            device => device.unwrap_or("cpu").into(),
+        };
+        Ok(Placement::named("model", &device, self.dtype.as_deref().unwrap_or("f32"))?)
     }
 
     /// Whether an adapter is trained and the model is not.

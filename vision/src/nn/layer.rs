@@ -171,9 +171,10 @@ struct ChainOp {
 impl ChainOp {
     fn forward(&self, x: &[f32]) -> Result<Buffer> {
         let (before, after) = self.chain.0.split_at(self.from);
-        if after.is_empty() {
-            return run(before, x);
-        }
+        let (false, Some(sink)) = (after.is_empty(), &self.mode.sink) else {
+            return run(&self.chain.0, x);
+        };
+        after.iter().for_each(|layer| sink.expect(layer.weights()));
         let mut tape = Tape::default();
         if !before.is_empty() {
             tape.inputs.push(run(before, x)?);
@@ -235,9 +236,11 @@ impl CustomOp2 for ChainOp {
             };
             if first && !x.track_op() {
                 layer.backward_weights(input, saved, d, sink)?;
+                sink.settle(layer.weights());
                 return Ok((None, None));
             }
             d = layer.backward(input, saved, d, sink)?;
+            sink.settle(layer.weights());
         }
         Ok((Some(Tensor::from_vec(d.into_vec(), x.shape(), x.device())?), None))
     }
