@@ -153,6 +153,17 @@ fn errors_name_the_place_the_key_and_both_values() {
     }
 }
 
+/// No machine has so many; without the feature `cuda` no machine has any.
+#[test]
+fn a_gpu_without_a_number_is_the_ranks_own() {
+    for (device, gpu, expected) in [("cuda", 4094, "cuda:4094"), ("cuda:4095", 4094, "cuda:4095")] {
+        let mut recipe = read(&format!("[model]\ndevice = {device:?}\n"), &[]);
+        recipe.model.gpu = gpu;
+        let error = recipe.model.placement().unwrap_err();
+        assert!(error.is_input() && error.to_string().contains(expected), "{error}");
+    }
+}
+
 #[test]
 fn the_recipes_of_the_examples_are_read() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/recipes");
