@@ -22,6 +22,7 @@ pub use conversation::{Conversations, Heard};
 pub use sampler::Sampling;
 pub(crate) use sampler::unit;
 use sampler::{Draw, Sampler};
+use serde::{Deserialize, Serialize};
 
 /// A prompt to be continued `n` times.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ pub struct Request {
 }
 
 /// Why a rollout ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stop {
     /// It sampled a stop id, which is its last token.
     Stop,
@@ -44,7 +45,7 @@ pub enum Stop {
 }
 
 /// A rollout.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     /// Token ids, a stop id included.
     pub ids: Vec<u32>,
