@@ -5,17 +5,18 @@
 
 Makes a slightly warmed-up model with `foveate train`, serves it with vllm_cpu.sh, and runs the same recipe
 
-    local           with rollouts by the model itself
-    server          with rollouts on the server
-    killed          the same, and the server is killed (SIGKILL) and started again: in the middle of rollouts, and of a probe
-    stale           the same, through a proxy that swallows every push after the third
-    adapter-local   with LoRA, by the model itself
-    adapter         the same on the server, which loads each step's adapter under a name of its own
-    adapter-killed  the same, killed as above
+    local            with rollouts by the model itself
+    server           with rollouts on the server
+    killed           the same, and the server is killed (SIGKILL) and started again: in the middle of rollouts, of a probe
+    stale            the same, through a proxy that swallows every push after the third
+    adapter-local    with LoRA, by the model itself
+    adapter          the same on the server, which loads each step's adapter under a name of its own
+    adapter-killed   the same, killed as above
+    adapter-partial  LoRA on the vision tower too, of which this server was not told: it leaves those adapters out
 
 Prints what metrics.jsonl says of each: rewards, the probe after every push, the gap between sampler and trainer, times.
-Fails unless every run ends with all of its steps and answers, every probe passed, and a reward that rose; `stale` must be
-refused, and no server may be left with adapters of old steps.
+Fails unless every run ends with all of its steps and answers, every probe passed, and a reward that rose; `stale` and
+`adapter-partial` must be refused, and no server may be left with adapters of old steps.
 """
 import argparse
 import itertools
@@ -31,10 +32,13 @@ from servers import Proxy, vllm
 
 HERE = pathlib.Path(__file__).parent
 RECIPE = HERE / "rollouts.toml"
-RUNS = ["local", "server", "killed", "stale", "adapter-local", "adapter", "adapter-killed"]
+RUNS = ["local", "server", "killed", "stale", "adapter-local", "adapter", "adapter-killed", "adapter-partial"]
 ROLLOUT = tomllib.loads(RECIPE.read_text())["rollout"]
 PROMPTS, PROBES = ROLLOUT["prompts"], 4
 ADAPTER = ["model.lora.rank=8", "model.lora.alpha=16", "optim.lr=5e-3"]
+# Runs that must end by themselves: further words, their steps at the most, and what they say.
+REFUSED = {"stale": ([], 3, "did not take the new weights"),
+           "adapter-partial": (['model.lora.target_modules="all-linear"'], 2, "the server leaves them out")}
 
 
 def lines(run):
@@ -47,20 +51,23 @@ def mean(rows, key):
     return sum(row[key] for row in rows) / len(rows)
 
 
+def total(rows, key):
+    return sum(row.get(key, 0.0) for row in rows)
+
+
 def describe(name, run, wall):
     rows = lines(run)
     top = lambda key: max(row.get(key, float("nan")) for row in rows)  # noqa: E731
-    total = lambda key: sum(row.get(key, 0.0) for row in rows)  # noqa: E731
     part = max(1, len(rows) // 4)
     first, last = mean(rows[:part], "reward/mean"), mean(rows[-part:], "reward/mean")
     print(f"{name}: {len(rows)} steps, reward {first:.3f} -> {last:.3f} (means of {part} steps), {wall:.0f} s")
     if "probe/gap" in rows[0]:
         # What is pushed again moves nothing.
-        moved = min(row["probe/moved"] for row in rows[1:] if row["sync/pushes"] == 1)
+        moved = min((row["probe/moved"] for row in rows[1:] if row["sync/pushes"] == 1), default=float("nan"))
         print(f"    probe gap at most {top('probe/gap'):.1e} (one token {top('probe/gap/max'):.1e}), "
               f"moved at least {moved:.1e}; "
               f"sampler gap {mean(rows, 'logp/sampler_gap'):.1e}, one token {top('logp/sampler_gap/max'):.1e}")
-        print(f"    pushes {total('sync/pushes'):.0f}, asked again {total('engine/asked_again'):.0f}; a step: sync "
+        print(f"    pushes {total(rows, 'sync/pushes'):.0f}, asked again {total(rows, 'engine/asked_again'):.0f}; a step: sync "
               f"{mean(rows, 'time/sync_s'):.2f} s, rollouts {mean(rows, 'time/rollout_s'):.2f} s, update "
               f"{mean(rows, 'time/update_s'):.2f} s", flush=True)
     return rows, last > 1.2 * first
@@ -86,7 +93,6 @@ class Bench:
             words = ["model.path=tiny", f"warmup.steps={self.args.warmup}", f"out={start}", "train.steps=0"]
             subprocess.run([self.args.foveate, "train", str(RECIPE), *words], check=True, stdout=subprocess.DEVNULL)
         return start / (start / "latest").read_text().strip()
-
 
     def whole(self, name, rows):
         """Whether every answer was written down."""
@@ -123,18 +129,24 @@ def swallowing(pushes):
 def killing(server, rollouts, probes):
     """Before a call: the server is killed at the call number `rollouts` for answers that are trained on, and again at the
     one number `probes` for the probe; each time it is started again two seconds later."""
-    left = {"rollouts": rollouts, "probes": probes}
+    calls = {"rollouts": itertools.count(1), "probes": itertools.count(1)}
+    at = {"rollouts": rollouts, "probes": probes}
 
     def before(path, body):
         if not path.endswith("/chat/completions"):
             return
         kind = "rollouts" if body["n"] > 1 else "probes"
-        left[kind] -= 1
-        if left[kind] == 0:
+        if next(calls[kind]) == at[kind]:
             server.kill()
             threading.Timer(2, server.start).start()
 
     return before
+
+
+def refused(said, rows, steps, why):
+    """Whether a run ended by itself after `steps` steps at the most, for that reason."""
+    print("   ", " ".join(said[said.find("server http"):].split())[:600], flush=True)
+    return len(rows) <= steps and why in said
 
 
 def one(bench, server, name, model):
@@ -145,17 +157,19 @@ def one(bench, server, name, model):
         calls = steps // 2 * PROMPTS + PROMPTS // 2, steps * 3 // 4 * PROBES + PROBES // 2
         before = swallowing(3) if name == "stale" else killing(server, *calls) if "killed" in name else nothing
         words += ["rollout.engine=server", f"rollout.server.url={Proxy(server.url, before).url}"]
+    if name in REFUSED:
+        words += REFUSED[name][0]
     code, rows, rose = bench.train(name, *words)
     said = (bench.out / f"{name}.log").read_text()
-    if name == "stale":
-        print("   ", " ".join(said[said.find("server http"):].split())[:600], flush=True)
-        return code == 1 and len(rows) == 3 and "did not take the new weights" in said
+    if name in REFUSED:
+        return code == 1 and refused(said, rows, *REFUSED[name][1:])
     if code:
         print(said[-1500:])
         return False
-    if "killed" in name:
-        bench.compare(name, name.replace("killed", "server").replace("adapter-server", "adapter"))
     good = bench.whole(name, rows) and len(rows) == steps and rose
+    if "killed" in name:
+        bench.compare(name, "adapter" if adapts else "server")
+        good &= total(rows, "engine/asked_again") > 0 and total(rows, "sync/pushes") > steps
     return bench.tidy(server) and good if adapts and server else good
 
 
