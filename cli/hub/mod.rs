@@ -1,7 +1,8 @@
 //! Words that name a model, an adapter or data, here or on the hub, to paths on this disk.
 //!
-//! Decides what is fetched of a repository: [`model`], [`adapter`] and [`data`] say which files. What a name looks like and
-//! how files come is the crate `foveate-hub`'s; a path that is here is given back as it is, and nothing is asked.
+//! Decides what is fetched of a repository: [`model`], [`adapter`] and [`data`] say which files. What a name
+//! looks like and how files come is the crate `foveate-hub`'s; a path that is here is given back as it is, and
+//! nothing is asked.
 
 mod bar;
 mod data;

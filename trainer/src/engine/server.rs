@@ -135,13 +135,12 @@ impl Server {
     /// # Errors
     /// A server that stays away or refuses; [`Error::Stale`] where it takes a push twice without effect.
     pub(super) fn bring(&self, policy: &LocalPolicy, stop: &AtomicBool) -> Result<()> {
-        let (clock, mut tries, mut stale) = (Instant::now(), 0, false);
+        let (clock, mut tries, mut again) = (Instant::now(), 0, false);
         loop {
             let why = match self.once(policy) {
                 Ok(()) => return Ok(()),
-                // It may have been started again between the push and the probe.
-                Err(Trouble::Error(error)) if !stale && matches!(*error, Error::Stale { .. }) => {
-                    stale = true;
+                Err(trouble) if !again && self.lacks_push(&trouble) => {
+                    again = true;
                     continue;
                 }
                 Err(Trouble::Fault(Fault::Passing { why, .. })) => why,
@@ -152,6 +151,14 @@ impl Server {
                 other => other,
             })?;
             tries += 1;
+        }
+    }
+
+    /// Whether a probe failed as where the server was started again between the push and the probe.
+    fn lacks_push(&self, trouble: &Trouble) -> bool {
+        match trouble {
+            Trouble::Error(error) => matches!(**error, Error::Stale { .. }),
+            Trouble::Fault(fault) => self.forgot(fault),
         }
     }
 
