@@ -3,7 +3,8 @@
 //! Decides when weights are pushed: before the rollouts of every step, and again whenever the server may have
 //! been started anew. Only after the probe has passed is anything that it says believed.
 
-use super::probe::{Probe, Proof, Verdict};
+use super::evidence::Proof;
+use super::probe::{Probe, Verdict};
 use super::push::{PREFIX, Push};
 use super::request::Scale;
 use super::rounds::Rounds;
