@@ -5,7 +5,7 @@
 mod place;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use foveate_augment::{CORRUPTIONS, Corruption, Dose, Limits, Severity, open, parse};
