@@ -1,10 +1,10 @@
-//! Ctrl-C and SIGTERM: the first asks the work to come to a good end, the second ends it at once.
+//! Ctrl-C, SIGTERM and SIGUSR1 (which launchers pass on to their processes): the first asks the work to come to a good end, the second ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::failure::{Failure, Outcome};
@@ -16,7 +16,7 @@ const KILLED_BY_INTERRUPT: i32 = 130;
 pub fn listen(promise: &'static str) -> Outcome<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
     let flag = asked.clone();
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::work)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).map_err(Failure::work)?;
     thread::spawn(move || {
         for _ in signals.forever() {
             if flag.swap(true, Ordering::SeqCst) {

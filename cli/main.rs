@@ -18,6 +18,7 @@ mod output;
 mod plan;
 mod prep;
 mod progress;
+mod ranks;
 mod report;
 mod score;
 mod shown;

@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use foveate_trainer::Trainer;
+use foveate_trainer::observer::Silent;
 use foveate_trainer::recipe::{self, Recipe};
 
 use crate::failure::{Failure, Outcome};
 use crate::watch::Watch;
-use crate::{hub, interrupt, shown};
+use crate::{hub, interrupt, ranks, shown};
 
 const QUICKSTART: &str = include_str!("../examples/recipes/quickstart.toml");
 
@@ -22,7 +23,7 @@ const QUICKSTART_PLACE: &str = "the built-in quickstart";
 /// quickstart runs: it makes a small Qwen2.5-VL and pictures of coloured shapes, teaches the model to
 /// answer, trains it with GRPO and measures it on clean and on damaged pictures, in a few minutes on two
 /// cores. Ctrl-C finishes the step, writes a checkpoint and leaves; --resume goes on from there, to the
-/// same weights as if it had never stopped.
+/// same weights as if it had never stopped. Started by mpirun, srun or torchrun, its processes share one run.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "foveate train [RECIPE] [KEY=VALUE ...] [--resume RUN]",
@@ -41,10 +42,20 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome<()> {
+    ranks::named(train(args))
+}
+
+fn train(args: &Args) -> Outcome<()> {
     let stop = interrupt::listen("the step is finished and a checkpoint written")?;
     let started = Instant::now();
     let mut trainer = args.open(&stop)?;
     let out = trainer.recipe().out.clone();
+    let _guard = ranks::Guard::over(trainer.ranks().clone());
+    if trainer.ranks().rank() > 0 {
+        // Rank 0 speaks for all.
+        trainer.run(&stop, &mut Silent)?;
+        return Ok(());
+    }
     eprintln!("{:>10} {}", "run", out.display());
     let mut watch = Watch::new();
     let finished = trainer.run(&stop, &mut watch)?;
@@ -84,20 +95,26 @@ impl Args {
                 // With a checkpoint the model is the run's own, unless that is an adapter.
                 let weights = recipe.model.adapts() || !run.join("latest").exists();
                 hub::locate(&mut recipe, weights, Some(stop))?;
-                Ok(Trainer::resume_as(run, recipe)?)
+                let ranks = ranks::join(&recipe)?;
+                Ok(Trainer::resume_among(run, recipe, ranks)?)
             }
             (None, Some(file)) => {
                 let mut recipe = recipe::from_file(Path::new(file), keys)?;
                 hub::locate(&mut recipe, true, Some(stop))?;
-                Ok(Trainer::start(recipe)?)
+                start(recipe)
             }
             (None, None) => {
                 let mut recipe = quickstart(keys)?;
                 hub::locate(&mut recipe, true, Some(stop))?;
-                Ok(Trainer::start(recipe)?)
+                start(recipe)
             }
         }
     }
+}
+
+fn start(recipe: Recipe) -> Outcome<Trainer> {
+    let ranks = ranks::join(&recipe)?;
+    Ok(Trainer::start_among(recipe, ranks)?)
 }
 
 /// The built-in recipe; its run directory is the first free one, unless one was named.

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use foveate_datasets::{Grade, ImageRef, Outcome, Sample, Split, Task, grade};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
+use foveate_ranks::One;
 use foveate_trainer::ask::Asker;
 use foveate_trainer::data::Source;
 use foveate_trainer::engine::Local;
@@ -136,8 +137,16 @@ impl Run {
             groups.iter().zip(credits).map(|(group, credit)| (group, &credit[..])).collect();
         let micros = micro::pack(&credited, 16_384, false)?;
         let (model, sink, temperature) = (&self.policy.model, &self.sink, 1.0);
-        let updater =
-            Updater { model, reference: None, objective, temperature, sink, picked: None, lean: false };
+        let updater = Updater {
+            model,
+            reference: None,
+            objective,
+            temperature,
+            sink,
+            picked: None,
+            lean: false,
+            reducer: None,
+        };
         let (finite, mut metrics) = updater.gradients(&micros)?;
         update::apply(finite, &mut self.optim, sink, lr, &mut metrics)?;
         Ok(())
@@ -275,6 +284,7 @@ fn reinforced(log: &mut std::fs::File, warm: &Path, train: Trained, seed: u64, s
             recipe: &recipe,
             run_seed: seed,
             stop: &AtomicBool::new(false),
+            ranks: &One,
         };
         let groups = roller.groups(step)?.groups;
         let credits = objective.advantages(&groups.iter().map(Group::outcomes).collect::<Vec<_>>());

@@ -126,6 +126,7 @@ fn main() -> Outcome<()> {
                 sink: &sink,
                 picked: Some("v1"),
                 lean,
+                reducer: None,
             };
             let micros = micro::pack(&[(&group, &credits)], 16_384, false)?;
             let (finite, _) = updater.gradients(&micros)?;

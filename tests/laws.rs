@@ -1,7 +1,9 @@
 //! What must hold for every family; a new entry of `FAMILIES` is tested by being there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic, also in their helpers
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use candle_core::Tensor;
 use foveate_vision::generate::{Conversations, Generated, Heard, Request, Sampling, generate};
@@ -124,6 +126,35 @@ fn every_parameter_learns_and_frozen_ones_cost_nothing() {
                 assert!(grad.iter().all(|g| g.is_finite()), "{family} {}", parameter.name);
                 assert!(grad.iter().any(|g| *g != 0.0), "{family} {} {parts:?}", parameter.name);
             }
+        }
+    });
+}
+
+#[test]
+fn a_gradient_that_is_told_to_be_whole_grows_no_more() {
+    every_family(|model, family| {
+        let pack = pack(&groups(model));
+        let passes: [&dyn Fn(&GradSink); 2] =
+            [&|sink| drop(scored(model, &pack, 0, sink)), &|sink| drop(diverged(model, [true, true], sink))];
+        for pass in passes {
+            let (plain, watched) = (GradSink::default(), GradSink::default());
+            pass(&plain);
+            let (told, news) = channel();
+            watched.watch(told);
+            // Each is taken out as soon as it is told of, while the pass goes on.
+            let taken: BTreeMap<String, Vec<f32>> = std::thread::scope(|scope| {
+                let take = |id| {
+                    let parameter = model.parameters().iter().find(|p| p.var().as_tensor().id() == id)?;
+                    let gradient = watched.take(parameter.var())?;
+                    Some((parameter.name.clone(), gradient.to_vec()))
+                };
+                let taker = scope.spawn(move || news.into_iter().filter_map(take).collect());
+                pass(&watched);
+                watched.unwatch();
+                taker.join().unwrap()
+            });
+            assert!(taken == gradients(model, &plain), "{family}");
+            assert!(gradients(model, &watched).is_empty(), "{family}");
         }
     });
 }

@@ -59,9 +59,10 @@ pub struct Args {
     /// Memory of one GPU in GiB, where it is not its kind's
     #[arg(long, value_name = "GIB", requires = "gpus")]
     gpu_memory: Option<f64>,
-    /// What is sharded over the GPUs: 0 nothing, 1 the optimiser, 2 gradients too
-    #[arg(long, value_name = "STAGE", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
-    zero: u8,
+    /// What is sharded over the GPUs: 0 nothing, 1 the optimiser, 2 gradients too; as the recipe's
+    /// `ranks.zero` says where it is not said here
+    #[arg(long, value_name = "STAGE", value_parser = clap::value_parser!(u8).range(0..=2))]
+    zero: Option<u8>,
     /// Train adapters of this rank on the text layers' matrices instead of the model (LoRA)
     #[arg(long, value_name = "RANK", value_parser = clap::value_parser!(u32).range(1..))]
     lora: Option<u32>,
@@ -88,7 +89,7 @@ struct Plan<'a> {
 /// Runs the command.
 pub fn run(args: &Args) -> Outcome<()> {
     let recipe = recipe::from_file(&args.recipe, &args.overrides)?;
-    let (layout, there) = args.layout()?;
+    let (layout, there) = args.layout(recipe.ranks.zero)?;
     let shape = Shape::read(&recipe, &Asked { image: args.image, text: args.text, lora: args.lora })?;
     let memory = Estimate::of(&recipe, &shape, &layout)?;
     let answer = args.answer.map_or(recipe.rollout.max_tokens, |tokens| tokens as usize);
@@ -103,15 +104,16 @@ pub fn run(args: &Args) -> Outcome<()> {
 
 impl Args {
     /// Over what the step is spread, and what memory each part of it has.
-    fn layout(&self) -> Outcome<(Layout, (f64, &'static str))> {
+    fn layout(&self, zero: u8) -> Outcome<(Layout, (f64, &'static str))> {
+        let zero = self.zero.unwrap_or(zero);
         let (layout, found, whose) = match (self.gpus, self.gpu_memory, self.kind) {
             (None, ..) => match self.memory {
                 Some(gib) => (Layout::cpu(), gib, "--memory"),
                 None => (Layout::cpu(), machine_memory().unwrap_or(f64::INFINITY), "this machine"),
             },
-            (Some(n), Some(gib), kind) => (Layout::gpus(n as usize, self.zero, kind), gib, "--gpu-memory"),
+            (Some(n), Some(gib), kind) => (Layout::gpus(n as usize, zero, kind), gib, "--gpu-memory"),
             (Some(n), None, Some(kind)) => {
-                (Layout::gpus(n as usize, self.zero, Some(kind)), kind.memory, "a GPU of this kind")
+                (Layout::gpus(n as usize, zero, Some(kind)), kind.memory, "a GPU of this kind")
             }
             (Some(_), None, None) => {
                 return Err(Failure::differs(

@@ -3,9 +3,10 @@
 use crate::surrogate::Clipped;
 use crate::{Batch, Correction, Result, Sequences, Surrogate};
 use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// Sums over counted tokens; divide by `tokens`.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Diagnostics {
     /// Counted tokens.
     pub tokens: f64,

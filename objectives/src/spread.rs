@@ -2,9 +2,10 @@
 
 use crate::{Result, batch::keep};
 use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// Sums over the tokens that a term is about.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Tokens.
     pub tokens: f64,

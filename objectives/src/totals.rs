@@ -3,7 +3,7 @@
 //! those of another.
 
 use crate::Sequences;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Which tokens a term is about. Each scope has its own denominators, so that terms do not dilute
 /// each other.
@@ -45,7 +45,7 @@ impl Scope {
 }
 
 /// Tokens and sequences of one scope.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Count {
     /// Counted tokens.
     pub tokens: f64,
@@ -56,7 +56,7 @@ pub struct Count {
 }
 
 /// The counts of a whole mini-batch, one per [`Scope`]. Sums over micro-batches and ranks.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     counts: [Count; Scope::ALL.len()],
 }

@@ -33,7 +33,7 @@ pub enum Error {
         seconds: u64,
     },
     /// Ranks that never came.
-    #[error("ranks {missing:?} of {size} did not join at {address} within {seconds} s (ranks.join_s)")]
+    #[error("ranks {missing:?} of {size} did not join at {address} within {seconds} s (ranks.deadline_s)")]
     Join {
         /// Who is missing.
         missing: Vec<usize>,

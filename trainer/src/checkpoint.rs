@@ -1,7 +1,7 @@
 //! What a checkpoint holds: a Hugging Face model directory (of a run that trains an adapter: the adapter), and `trainer/` with all that a run needs to go
 //! on as if it had never stopped. Every draw is a function of the step, so that is little.
 
-use crate::optim::AdamW;
+use crate::optim::{AdamW, Complete};
 use crate::policy::LocalPolicy;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -38,15 +38,21 @@ fn trainer(dir: &Path) -> PathBuf {
     dir.join("trainer")
 }
 
-/// Fills `dir`.
+/// Fills `dir`. What it holds does not depend on the number of ranks: `complete` brings together the parts of
+/// the optimiser's state.
 ///
 /// # Errors
-/// Those of the file system.
-pub fn write(dir: &Path, policy: &LocalPolicy, optim: &AdamW, progress: &Progress) -> Result<()> {
+/// Those of the file system; a lost rank.
+pub(crate) fn write(
+    dir: &Path,
+    policy: &LocalPolicy,
+    (optim, complete): (&AdamW, Complete<'_>),
+    progress: &Progress,
+) -> Result<()> {
     policy.save(dir)?;
     let own = trainer(dir);
     std::fs::create_dir_all(&own).map_err(Error::io(&own))?;
-    optim.save(&own.join("optimizer.safetensors"))?;
+    optim.save_whole(&own.join("optimizer.safetensors"), complete)?;
     let path = own.join("progress.json");
     let text = serde_json::to_string_pretty(progress).map_err(|e| Error::run(&path, e))?;
     std::fs::write(&path, text + "\n").map_err(Error::io(path))

@@ -111,6 +111,15 @@ pub enum Error {
     /// An error of how a server is spoken to.
     #[error(transparent)]
     Spoken(#[from] foveate_eval::Error),
+    /// A gradient grew after it was sent to the other ranks: the model tells its uses of a weight wrongly.
+    #[error("the gradient of `{name}` grew after it had been summed over ranks")]
+    LateGradient {
+        /// The parameter.
+        name: String,
+    },
+    /// An error among ranks.
+    #[error(transparent)]
+    Ranks(#[from] foveate_ranks::Error),
     /// An error of the model.
     #[error(transparent)]
     Vision(#[from] foveate_vision::Error),
@@ -149,7 +158,9 @@ impl Error {
             Self::Vision(e) => e.is_input(),
             Self::Objective(e) => e.is_input(),
             Self::Spoken(e) => e.is_input(),
+            Self::Ranks(e) => e.is_input(),
             Self::NoGradient { .. }
+            | Self::LateGradient { .. }
             | Self::Size { .. }
             | Self::NotFinite { .. }
             | Self::Reward { .. }

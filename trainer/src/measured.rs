@@ -14,7 +14,8 @@ impl Trainer {
         let mut metrics = Metrics::default();
         for evaluation in &self.evaluations {
             let turns = self.turns.as_ref();
-            let (measured, lines) = evaluation.run(&self.policy, turns, self.progress.step, observer)?;
+            let when = (self.progress.step, self.ranks.as_ref());
+            let (measured, lines) = evaluation.run(&self.policy, turns, when, observer)?;
             metrics.extend(measured);
             self.answers.append(&lines)?;
         }

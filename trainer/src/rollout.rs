@@ -4,6 +4,7 @@ use crate::ask::Asker;
 use crate::data::{self, Source};
 use crate::engine::Engine;
 use crate::policy::LocalPolicy;
+use crate::ranks::{self, Share};
 use crate::recipe::RolloutRecipe;
 use crate::reward::{self, Answer, Rewards, Scored};
 use crate::seeds::{Purpose, seed};
@@ -12,6 +13,7 @@ use crate::view::View;
 use crate::{Error, Result};
 use foveate_datasets::{Grade, Outcome, Sample, grade};
 use foveate_objectives as objectives;
+use foveate_ranks::Collective;
 use foveate_vision::grounding::note;
 use foveate_vision::pack::Continuation;
 use foveate_vision::processor::Prompt;
@@ -59,9 +61,11 @@ pub struct Group {
 /// The groups of one step and what they cost.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The groups that are trained on.
+    /// The groups that are trained on, those of this rank.
     pub groups: Vec<Group>,
-    /// Questions asked for them.
+    /// Which of all ranks' groups they are.
+    pub share: Share,
+    /// Questions asked for them, on all ranks.
     pub asked: usize,
     /// Rounds of asking.
     pub rounds: usize,
@@ -72,13 +76,18 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Counts a round of asking.
-    fn count(&mut self, groups: &[Group]) {
+    /// Counts a round of asking, on all ranks.
+    fn count(&mut self, groups: &[Group], share: &Share, ranks: &dyn Collective) -> Result<()> {
         let all = |group: &&Group| group.right() == group.rollouts.len();
-        self.asked += groups.len();
+        let right = groups.iter().filter(all).count();
+        let wrong = groups.iter().filter(|group| group.right() == 0).count();
+        for (right, wrong) in ranks::all(ranks, (right, wrong))? {
+            self.right += right;
+            self.wrong += wrong;
+        }
+        self.asked += share.of;
         self.rounds += 1;
-        self.right += groups.iter().filter(all).count();
-        self.wrong += groups.iter().filter(|group| group.right() == 0).count();
+        Ok(())
     }
 }
 
@@ -185,6 +194,38 @@ pub struct Roller<'a> {
     pub run_seed: u64,
     /// Set where nobody waits for the answers any more.
     pub stop: &'a AtomicBool,
+    /// Who else asks: each its share of the questions.
+    pub ranks: &'a dyn Collective,
+}
+
+impl Batch {
+    /// Adds those groups of a round that are mixed, as long as there are under `n` on all ranks.
+    fn keep_mixed(
+        &mut self,
+        groups: Vec<Group>,
+        share: &Share,
+        n: usize,
+        ranks: &dyn Collective,
+    ) -> Result<()> {
+        let mixed = share.places.iter().copied().zip(groups.iter().map(Group::is_mixed));
+        let mixed = ranks::in_order(ranks, mixed.collect())?;
+        // The place of each group of the round among those that are kept.
+        let mut next = self.share.of;
+        let place = |&mixed: &bool| {
+            let place = (mixed && next < n).then_some(next);
+            next += usize::from(place.is_some());
+            place
+        };
+        let places: Vec<Option<usize>> = mixed.iter().map(place).collect();
+        for (group, &place) in groups.into_iter().zip(&share.places) {
+            if let Some(place) = places[place] {
+                self.groups.push(group);
+                self.share.places.push(place);
+            }
+        }
+        self.share.of = next;
+        Ok(())
+    }
 }
 
 impl Roller<'_> {
@@ -201,26 +242,25 @@ impl Roller<'_> {
         let (n, rounds) = (self.recipe.prompts, self.recipe.rounds as u64);
         let mut batch = Batch::default();
         if rounds == 1 {
-            let groups = self.round(step)?;
-            batch.count(&groups);
-            return Ok(Batch { groups, ..batch });
+            let (groups, share) = self.round(step)?;
+            batch.count(&groups, &share, self.ranks)?;
+            return Ok(Batch { groups, share, ..batch });
         }
         let mut first = None;
-        while batch.groups.len() < n && (batch.rounds as u64) < rounds {
-            let groups = self.round(step * rounds + batch.rounds as u64)?;
-            batch.count(&groups);
-            first.get_or_insert_with(|| groups.clone());
-            batch.groups.extend(groups.into_iter().filter(Group::is_mixed));
+        while batch.share.of < n && (batch.rounds as u64) < rounds {
+            let (groups, share) = self.round(step * rounds + batch.rounds as u64)?;
+            batch.count(&groups, &share, self.ranks)?;
+            first.get_or_insert_with(|| (groups.clone(), share.clone()));
+            batch.keep_mixed(groups, &share, n, self.ranks)?;
         }
-        batch.groups.truncate(n);
-        if batch.groups.is_empty() {
-            batch.groups = first.unwrap_or_default();
+        if let (0, Some((groups, share))) = (batch.share.of, first) {
+            (batch.groups, batch.share) = (groups, share);
         }
         Ok(batch)
     }
 
-    /// The groups of one round; `step` numbers the rounds of the run.
-    fn round(&self, step: u64) -> Result<Vec<Group>> {
+    /// This rank's groups of one round; `step` numbers the rounds of the run.
+    fn round(&self, step: u64) -> Result<(Vec<Group>, Share)> {
         let (n, questions) = (self.recipe.prompts, self.recipe.questions);
         let indices = if questions > 1 {
             let images = (n.div_ceil(questions), questions);
@@ -228,18 +268,24 @@ impl Roller<'_> {
         } else {
             self.source.shuffled(step * n as u64..(step + 1) * n as u64)
         };
+        let units: Vec<_> = self.source.about(&indices).into_iter().map(<[usize]>::to_vec).collect();
+        let (indices, share) = Share::deal(self.ranks, &units);
         // The place too: an epoch shorter than a batch asks one question twice in a step.
-        let place = |(place, &index): (usize, &usize)| {
+        let place = |(&place, &index): (&usize, &usize)| {
             seed(self.run_seed, Purpose::Rollout, step, index as u64, place as u64)
         };
-        let seeds: Vec<u64> = indices.iter().enumerate().map(place).collect();
+        let seeds: Vec<u64> = share.places.iter().zip(&indices).map(place).collect();
         let Self { policy, engine, source, turns, stop, .. } = *self;
         let asker = Asker { policy, engine, source, turns, sampling: &policy.sampling(self.recipe), stop };
         let groups = asker.ask(&indices, (self.recipe.group, &seeds), |image, _| image.clone())?;
         let groups = groups.into_iter().map(|(sample, prompt, all)| self.group(sample, prompt, all));
         let mut groups = groups.collect::<Result<Vec<_>>>()?;
-        self.views.iter().try_for_each(|view| self.add(view, step, &indices, &mut groups))?;
-        Ok(groups)
+        let runs = share.runs(self.source, &indices);
+        for view in self.views {
+            runs.iter()
+                .try_for_each(|run| self.add(view, step, &indices[run.clone()], &mut groups[run.clone()]))?;
+        }
+        Ok((groups, share))
     }
 
     /// Asks every group's question about `view` too.

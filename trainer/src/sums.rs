@@ -6,10 +6,11 @@ use crate::micro::Micro;
 use crate::update::{Seen, Wanted};
 use candle_core::Tensor;
 use foveate_objectives::{Batch, Diagnostics, Loss, Spread};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Sums over the tokens of a mini-batch.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sums {
     loss: f64,
     parts: Metrics,
@@ -27,14 +28,31 @@ impl Sums {
         self.loss += crate::update::scalar(&loss.total)?;
         loss.parts.iter().for_each(|(name, value)| self.parts.add(&format!("loss/{name}"), *value));
         loss.raw.iter().for_each(|(name, value)| self.parts.add(&raw_name(name), *value));
-        for (name, spread) in &loss.spreads {
-            match self.spreads.iter_mut().find(|(other, _)| other == name) {
-                Some((_, sum)) => *sum = sum.plus(spread),
-                None => self.spreads.push((name.clone(), *spread)),
-            }
-        }
+        loss.spreads.iter().for_each(|(name, spread)| self.spread(name, spread));
         self.diagnostics = self.diagnostics.plus(of);
         Ok(())
+    }
+
+    fn spread(&mut self, name: &str, spread: &Spread) {
+        match self.spreads.iter_mut().find(|(other, _)| other == name) {
+            Some((_, sum)) => *sum = sum.plus(spread),
+            None => self.spreads.push((name.to_string(), *spread)),
+        }
+    }
+
+    /// The sums of `self` and of another rank together.
+    pub(crate) fn plus(mut self, other: Self) -> Self {
+        self.loss += other.loss;
+        other.parts.iter().for_each(|(name, value)| self.parts.add(name, value));
+        other.spreads.iter().for_each(|(name, spread)| self.spread(name, spread));
+        self.diagnostics = self.diagnostics.plus(&other.diagnostics);
+        self.entropy += other.entropy;
+        for (name, (entropy, tokens)) in other.entropies {
+            let sums = self.entropies.entry(name).or_default();
+            *sums = (sums.0 + entropy, sums.1 + tokens);
+        }
+        self.gap.join(&other.gap);
+        self
     }
 
     /// Adds what one pass saw.
@@ -97,7 +115,7 @@ impl Sums {
 }
 
 /// How far the sampler's log-probabilities are from the trainer's under the same weights.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Gap {
     tokens: f64,
     absolute: f64,
@@ -114,6 +132,15 @@ impl Gap {
         self.max = self.max.max(gap.abs());
         self.ratio += gap.abs().exp();
         self.divergence += gap.exp() - gap - 1.0;
+    }
+
+    /// Adds what another rank compared.
+    fn join(&mut self, other: &Self) {
+        self.tokens += other.tokens;
+        self.absolute += other.absolute;
+        self.max = self.max.max(other.max);
+        self.ratio += other.ratio;
+        self.divergence += other.divergence;
     }
 
     /// The mean and largest difference in nats, the mean factor between the probabilities (1 where they are

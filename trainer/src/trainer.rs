@@ -1,7 +1,8 @@
 //! A run, from top to bottom.
 //!
 //! Left out on purpose: a controller, callbacks, queues. One process does one thing after another; what
-//! takes long tells the [`Observer`], and the stop flag is looked at between steps.
+//! takes long tells the [`Observer`], and the stop flag is looked at between steps. Several processes do the
+//! same, each its share ([`crate::ranks`]).
 
 use crate::checkpoint::{self, Progress};
 use crate::data::Source;
@@ -10,8 +11,9 @@ use crate::evaluate::Evaluation;
 use crate::hacking;
 use crate::log::{self, Events, JsonLines, Metrics};
 use crate::observer::{Observer, Stage};
-use crate::optim::{AdamW, AdamWConfig, Schedule, ScheduleKind, Slot};
+use crate::optim::{AdamW, AdamWConfig, Complete, Schedule, ScheduleKind, Slot};
 use crate::policy::LocalPolicy;
+use crate::ranks::{self, Reducer};
 use crate::recipe::{self, Recipe};
 use crate::reward::{Reward, Rewards};
 use crate::run_dir::RunDir;
@@ -23,11 +25,13 @@ use crate::warmup::{self, Lessons};
 use crate::{Error, Result};
 use foveate_datasets::Split;
 use foveate_objectives::{Objective, Signal};
+use foveate_ranks::{Collective, One};
 use foveate_vision::models::{Parameter, Part, VisionLanguageModel};
 use foveate_vision::nn::GradSink;
 use foveate_vision::tiny::{self, TinySpec};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -47,6 +51,8 @@ pub struct Trainer {
     lessons: Lessons,
     pub(crate) turns: Option<Turns>,
     pub(crate) optim: AdamW,
+    pub(crate) ranks: Arc<dyn Collective>,
+    pub(crate) reducer: Option<Reducer>,
     pub(crate) progress: Progress,
     pub(crate) sink: GradSink,
     pub(crate) evaluations: Vec<Evaluation>,
@@ -74,20 +80,42 @@ impl Trainer {
     /// # Errors
     /// Input that is at fault, before anything is written; or a run that is there already.
     pub fn start(recipe: Recipe) -> Result<Self> {
-        let text = toml::to_string(&recipe).map_err(|e| Error::run(&recipe.out, e))?;
-        let objective = Objective::new(&recipe.objective, &recipe.term)?;
-        let source = open_source(&recipe)?;
-        let given = match recipe.model.tiny() {
-            None => Some(prepared(LocalPolicy::load(recipe.model.dir())?, &recipe)?),
-            Some(_) => None,
+        Self::start_among(recipe, Arc::new(One))
+    }
+
+    /// [`Trainer::start`] as one of `ranks`, all of which see the run directory and have the same recipe.
+    ///
+    /// # Errors
+    /// As [`Trainer::start`], also where another rank fails.
+    pub fn start_among(recipe: Recipe, ranks: Arc<dyn Collective>) -> Result<Self> {
+        let start = || {
+            let recipe = ranks::agreed(&*ranks, recipe)?;
+            let text = toml::to_string(&recipe).map_err(|e| Error::run(&recipe.out, e))?;
+            let objective = Objective::new(&recipe.objective, &recipe.term)?;
+            let source = open_source(&recipe)?;
+            let given = match recipe.model.tiny() {
+                None => Some(prepared(LocalPolicy::load(recipe.model.dir())?, &recipe)?),
+                Some(_) => None,
+            };
+            let engine = Reached::by(&recipe)?;
+            let run = ranks::first_on_rank_0(&*ranks, || match ranks.rank() {
+                0 => RunDir::create(&recipe.out, &text),
+                _ => RunDir::open(&recipe.out),
+            })?;
+            let policy = match given {
+                Some(policy) => policy,
+                None => prepared(first_policy(&run, &recipe, &*ranks)?, &recipe)?,
+            };
+            Self::assemble(
+                recipe,
+                (run, engine, ranks.clone()),
+                policy,
+                objective,
+                source,
+                Progress::default(),
+            )
         };
-        let engine = Reached::by(&recipe)?;
-        let run = RunDir::create(&recipe.out, &text)?;
-        let policy = match given {
-            Some(policy) => policy,
-            None => prepared(first_policy(&run, &recipe)?, &recipe)?,
-        };
-        Self::assemble(recipe, (run, engine), policy, objective, source, Progress::default())
+        start().inspect_err(|e| ranks.abort(&e.to_string()))
     }
 
     /// Goes on with the run in `dir` from its latest checkpoint, with `overrides` on top of its recipe
@@ -111,30 +139,45 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::resume`].
-    pub fn resume_as(dir: &Path, mut recipe: Recipe) -> Result<Self> {
+    pub fn resume_as(dir: &Path, recipe: Recipe) -> Result<Self> {
+        Self::resume_among(dir, recipe, Arc::new(One))
+    }
+
+    /// [`Trainer::resume_as`] as one of `ranks`, of which there may be more or fewer than wrote the checkpoint.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`], also where another rank fails.
+    pub fn resume_among(dir: &Path, mut recipe: Recipe, ranks: Arc<dyn Collective>) -> Result<Self> {
         let run = RunDir::open(dir)?;
         recipe.out = dir.to_path_buf();
+        Self::go_on(run, recipe, &ranks).inspect_err(|e| ranks.abort(&e.to_string()))
+    }
+
+    fn go_on(run: RunDir, recipe: Recipe, ranks: &Arc<dyn Collective>) -> Result<Self> {
+        let recipe = ranks::agreed(&**ranks, recipe)?;
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
         let engine = Reached::by(&recipe)?;
         let Some(latest) = run.latest()? else {
-            let policy = prepared(first_policy(&run, &recipe)?, &recipe)?;
-            return Self::assemble(recipe, (run, engine), policy, objective, source, Progress::default());
+            let policy = prepared(first_policy(&run, &recipe, &**ranks)?, &recipe)?;
+            let place = (run, engine, ranks.clone());
+            return Self::assemble(recipe, place, policy, objective, source, Progress::default());
         };
         let progress = checkpoint::progress(&latest)?;
         if progress.seed != recipe.seed {
             let message = format!("was run with seed {}, but `seed` is {}", progress.seed, recipe.seed);
-            return Err(Error::run(dir, message));
+            return Err(Error::run(run.path(), message));
         }
         let mut policy;
         if recipe.model.adapts() {
-            policy = first_policy(&run, &recipe)?;
+            policy = first_policy(&run, &recipe, &**ranks)?;
             policy.model.load_adapter(&latest)?;
         } else {
             policy = LocalPolicy::load(&latest)?;
         }
         policy.train(&recipe.model)?;
-        let mut trainer = Self::assemble(recipe, (run, engine), policy, objective, source, progress)?;
+        let place = (run, engine, ranks.clone());
+        let mut trainer = Self::assemble(recipe, place, policy, objective, source, progress)?;
         // At the first step of a stage the optimiser is new.
         if trainer.progress.step != trainer.recipe.warmup.steps {
             checkpoint::restore(&latest, &mut trainer.optim)?;
@@ -144,7 +187,7 @@ impl Trainer {
 
     fn assemble(
         recipe: Recipe,
-        (run, engine): (RunDir, Reached),
+        (run, engine, ranks): (RunDir, Reached, Arc<dyn Collective>),
         policy: LocalPolicy,
         objective: Objective,
         source: Source,
@@ -155,20 +198,34 @@ impl Trainer {
         let images = if by_image { source.images() } else { vec![] };
         let lessons = Lessons::new(&source, &images, &recipe.warmup.share, recipe.seed)?;
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
+        if ranks.size() > 1 && recipe.rollout.engine != crate::recipe::EngineName::Local {
+            let message =
+                "should be `local` on several ranks: each would push its weights to the server".into();
+            return Err(Error::Recipe { place: "rollout.engine".into(), message });
+        }
+        let reducer = Reducer::new(&ranks, &recipe.ranks, &slots(&policy, &recipe));
+        // Rank 0 writes, and drops what a run that was killed left behind, before others read.
+        let writes = ranks.rank() == 0;
+        let lines = |path: PathBuf| match writes {
+            true => JsonLines::open(&path, progress.step),
+            false => Ok(JsonLines::elsewhere()),
+        };
         let mut trainer = Self {
             engine: engine.open(&run, (&policy, &source), recipe.rollout.temperature)?,
             turns,
             rewards: Rewards::new(&recipe.reward)?,
             views: View::all(&recipe.view, recipe.seed)?,
-            optim: optimiser(&policy, &recipe)?,
-            metrics: JsonLines::open(&run.metrics(), progress.step)?,
-            completions: JsonLines::open(&run.completions(), progress.step)?,
-            answers: JsonLines::open(&run.evaluations(), progress.step)?,
+            optim: optimiser(&policy, &recipe, reducer.as_ref())?,
+            reducer,
+            metrics: lines(run.metrics())?,
+            completions: lines(run.completions())?,
+            answers: lines(run.evaluations())?,
             watch: hacking::watch(&recipe.term),
-            events: Events::create(run.path(), now())?,
+            events: if writes { Events::create(run.path(), now())? } else { Events::elsewhere() },
             progress: Progress { seed: recipe.seed, ..progress },
             sink: GradSink::default(),
             reference: None,
+            ranks,
             recipe,
             run,
             policy,
@@ -178,6 +235,7 @@ impl Trainer {
             lessons,
             evaluations,
         };
+        trainer.ranks.barrier()?;
         if let Some(watch) = &mut trainer.watch {
             let lines = log::lines(&trainer.run.metrics())?;
             let trained = lines.iter().filter(|line| line["stage"] == Stage::Train.name());
@@ -186,6 +244,8 @@ impl Trainer {
         if trainer.needs_reference() && trainer.run.reference().is_dir() {
             trainer.reference = Some(trainer.first_model()?);
         }
+        // None writes what another has not read yet.
+        trainer.ranks.barrier()?;
         Ok(trainer)
     }
 
@@ -200,6 +260,11 @@ impl Trainer {
         self.rewards.push(weight, reward);
     }
 
+    /// The ranks of the run.
+    pub fn ranks(&self) -> &Arc<dyn Collective> {
+        &self.ranks
+    }
+
     /// The model as it is now.
     pub fn policy(&self) -> &LocalPolicy {
         &self.policy
@@ -211,12 +276,16 @@ impl Trainer {
     /// # Errors
     /// Those of data, model and disk; [`Error::NotFinite`] after too many lost updates.
     pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Finished> {
+        self.walk(stop, observer).inspect_err(|e| self.ranks.abort(&e.to_string()))
+    }
+
+    fn walk(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Finished> {
         let (warmup, total) = (self.recipe.warmup.steps, self.recipe.warmup.steps + self.recipe.train.steps);
         if self.progress.step == 0 {
             self.begin(observer)?;
         }
         self.announce(observer);
-        while self.progress.step < total && !stop.load(Ordering::Relaxed) {
+        while self.progress.step < total && !self.told_to_stop(stop)? {
             if self.progress.step == warmup {
                 self.begin_training()?;
                 self.announce(observer);
@@ -243,7 +312,7 @@ impl Trainer {
             let hacked = if stage == Stage::Train { self.watch_step(&mut metrics, observer) } else { Ok(()) };
             self.record(stage, &metrics)?;
             observer.step(stage, self.progress.step, &metrics);
-            let leaves = stop.load(Ordering::Relaxed) || hacked.is_err();
+            let leaves = self.told_to_stop(stop)? || hacked.is_err();
             if self.due(self.recipe.train.checkpoint_every, true) || improved || leaves {
                 self.checkpoint(observer)?;
             }
@@ -259,6 +328,11 @@ impl Trainer {
             Some(Err(worse)) => worse,
             _ => error,
         }
+    }
+
+    /// Ranks hear of a signal at different moments: they stop together, when one has.
+    fn told_to_stop(&self, stop: &AtomicBool) -> Result<bool> {
+        ranks::any(&*self.ranks, stop.load(Ordering::Relaxed))
     }
 
     fn finish(&mut self, total: u64, observer: &mut dyn Observer) -> Result<Finished> {
@@ -296,10 +370,13 @@ impl Trainer {
     /// The first step of reinforcement learning: a new optimiser, and the model as it is now for terms to
     /// compare with.
     fn begin_training(&mut self) -> Result<()> {
-        self.optim = optimiser(&self.policy, &self.recipe)?;
+        self.optim = optimiser(&self.policy, &self.recipe, self.reducer.as_ref())?;
         if self.needs_reference() && self.reference.is_none() {
             let dir = self.run.reference();
-            self.run.whole(&dir, |dir| self.policy.save(dir))?;
+            ranks::first_on_rank_0(&*self.ranks, || match self.ranks.rank() {
+                0 => self.run.whole(&dir, |dir| self.policy.save(dir)),
+                _ => Ok(()),
+            })?;
             self.reference = Some(self.first_model()?);
         }
         Ok(())
@@ -339,9 +416,20 @@ impl Trainer {
     }
 
     fn checkpoint(&self, observer: &mut dyn Observer) -> Result<PathBuf> {
-        let fill = |dir: &Path| checkpoint::write(dir, &self.policy, &self.optim, &self.progress);
+        let complete = |slot: usize, values: &mut [f32]| {
+            self.reducer.as_ref().map_or(Ok(()), |reducer| reducer.complete(slot, values))
+        };
+        if self.ranks.rank() > 0 {
+            self.optim.give(&complete)?;
+            self.ranks.barrier()?;
+            let latest = self.run.latest()?;
+            return latest.ok_or_else(|| Error::run(self.run.path(), "should hold a checkpoint of rank 0"));
+        }
+        let optim: (&AdamW, Complete<'_>) = (&self.optim, &complete);
+        let fill = |dir: &Path| checkpoint::write(dir, &self.policy, optim, &self.progress);
         let best = self.progress.best.map(|best| best.step);
         let dir = self.run.checkpoint(self.progress.step, self.recipe.train.keep, best, fill)?;
+        self.ranks.barrier()?;
         observer.checkpoint(self.progress.step, &dir);
         Ok(dir)
     }
@@ -384,10 +472,11 @@ impl Trainer {
     fn warmup_step(&mut self) -> Result<StepResult> {
         let step = self.progress.step;
         let (recipe, turns) = (&self.recipe.warmup, self.turns.as_ref());
-        let groups = self.lessons.groups(&self.policy, &self.source, turns, recipe, step)?;
+        let when = (step, self.ranks.as_ref());
+        let (groups, share) = self.lessons.groups(&self.policy, &self.source, turns, recipe, when)?;
         let credits: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.rollouts.len()]).collect();
         let objective = warmup::objective()?;
-        self.learn(&objective, 1.0, &groups, &credits, 1, step)
+        self.learn(&objective, 1.0, (&groups, &share), &credits, 1, step)
     }
 }
 
@@ -398,13 +487,18 @@ fn open_source(recipe: &Recipe) -> Result<Source> {
     if data.balance { source.balanced() } else { Ok(source) }
 }
 
-fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
-    let o = &recipe.optim;
+/// What is trained.
+fn slots(policy: &LocalPolicy, recipe: &Recipe) -> Vec<Slot> {
     let trainable = policy.model.parameters().iter().filter(|p| p.trainable());
     let slot = |p: &Parameter| Slot {
-        lr_scale: if matches!(p.part, Part::Vision | Part::Merger) { o.vision_lr } else { 1.0 },
+        lr_scale: if matches!(p.part, Part::Vision | Part::Merger) { recipe.optim.vision_lr } else { 1.0 },
         ..Slot::from(p)
     };
+    trainable.map(slot).collect()
+}
+
+fn optimiser(policy: &LocalPolicy, recipe: &Recipe, reducer: Option<&Reducer>) -> Result<AdamW> {
+    let o = &recipe.optim;
     let config = AdamWConfig {
         beta1: o.betas[0],
         beta2: o.betas[1],
@@ -412,7 +506,10 @@ fn optimiser(policy: &LocalPolicy, recipe: &Recipe) -> Result<AdamW> {
         clip_norm: Some(o.clip_norm).filter(|&norm| norm > 0.0),
         ..AdamWConfig::default()
     };
-    AdamW::new(trainable.map(slot).collect(), config)
+    match reducer {
+        Some(reducer) => AdamW::of_parts(slots(policy, recipe), reducer.parts(), config),
+        None => AdamW::new(slots(policy, recipe), config),
+    }
 }
 
 /// The policy with the adapter of the recipe, if it has one, and what is trained thawed.
@@ -423,14 +520,16 @@ fn prepared(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
 }
 
 /// The model as it is before the first step, without an adapter: read, or made once from the run's seed.
-fn first_policy(run: &RunDir, recipe: &Recipe) -> Result<LocalPolicy> {
+fn first_policy(run: &RunDir, recipe: &Recipe, ranks: &dyn Collective) -> Result<LocalPolicy> {
     let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(recipe.model.dir()) };
-    let dir = run.start();
-    if !dir.is_dir() {
-        let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..spec };
-        run.whole(&dir, |dir| Ok(tiny::write(dir, &spec)?))?;
-    }
-    LocalPolicy::load(&dir)
+    ranks::first_on_rank_0(ranks, || {
+        let dir = run.start();
+        if !dir.is_dir() {
+            let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..spec };
+            run.whole(&dir, |dir| Ok(tiny::write(dir, &spec)?))?;
+        }
+        LocalPolicy::load(&dir)
+    })
 }
 
 fn now() -> f64 {

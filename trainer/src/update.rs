@@ -6,6 +6,7 @@
 use crate::log::Metrics;
 use crate::micro::{Keep, Micro};
 use crate::optim::{AdamW, Gradients, Update};
+use crate::ranks::{self, Pass, Reducer};
 use crate::sums::Sums;
 use crate::view::PICKED;
 use crate::{Error, Result};
@@ -32,6 +33,8 @@ pub struct Updater<'a> {
     pub picked: Option<&'a str>,
     /// Run views without gradients first, and again with them only where a term has one.
     pub lean: bool,
+    /// Sums gradients over ranks, where there are several.
+    pub reducer: Option<&'a Reducer>,
 }
 
 /// What is wanted of one view.
@@ -149,30 +152,42 @@ impl Updater<'_> {
         }
     }
 
-    /// Fills the sink with the gradients of one mini-batch; false where a loss was not finite, which is then
-    /// not back-propagated.
+    /// Fills the sink (with several ranks: the reducer) with the gradients of one mini-batch; false where a
+    /// loss was not finite, which is then not back-propagated.
     ///
     /// # Errors
-    /// Those of model and objective.
+    /// Those of model and objective; a lost rank.
     pub fn gradients(&self, micros: &[Micro]) -> Result<(bool, Metrics)> {
         self.sink.clear();
-        let totals: Totals = micros.iter().map(|m| &m.sequences).collect();
-        let mut sums = Sums::default();
-        let mut finite = true;
-        for micro in micros {
+        let totals = self.totals(micros)?;
+        self.reducer.map_or(Ok(()), |reducer| reducer.begin(micros.len()))?;
+        let (mut sums, mut finite) = (Sums::default(), true);
+        for (at, micro) in micros.iter().enumerate() {
+            let pass = self.reducer.and_then(|reducer| reducer.pass(self.sink, at, !self.lean));
             finite &= match self.lean {
-                true => self.lean(micro, &totals, &mut sums)?,
-                false => self.whole(micro, &totals, &mut sums)?,
+                true => self.lean(micro, &totals, &mut sums)? && run(pass, || Ok(()))?,
+                false => self.whole(micro, &totals, &mut sums, pass)?,
             };
             if !finite {
                 break;
             }
         }
-        Ok((finite, sums.metrics()))
+        let Some(reducer) = self.reducer else { return Ok((finite, sums.metrics())) };
+        let finite = reducer.finish(self.sink, finite)?;
+        let sums = ranks::all(reducer.ranks(), sums)?.into_iter().reduce(Sums::plus);
+        Ok((finite, sums.unwrap_or_default().metrics()))
+    }
+
+    /// The counts of the mini-batch, of which other ranks have their parts.
+    fn totals(&self, micros: &[Micro]) -> Result<Totals> {
+        let mine: Totals = micros.iter().map(|m| &m.sequences).collect();
+        let Some(reducer) = self.reducer else { return Ok(mine) };
+        let all = ranks::all(reducer.ranks(), mine)?;
+        Ok(all.iter().fold(Totals::default(), |sum, theirs| sum.plus(theirs)))
     }
 
     /// One pass with the graphs of the clean images and of all views at once: they share a row.
-    fn whole(&self, micro: &Micro, totals: &Totals, sums: &mut Sums) -> Result<bool> {
+    fn whole(&self, micro: &Micro, totals: &Totals, sums: &mut Sums, pass: Option<Pass<'_>>) -> Result<bool> {
         let (needs, tracks) = (self.objective.needs(), self.objective.tracks());
         let wanted = self.wanted_now(micro, &needs, &tracks);
         let (tracked, fixed): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(|(_, w)| w.tracked);
@@ -185,7 +200,7 @@ impl Updater<'_> {
         sums.add(&loss, &self.objective.diagnostics(&batch)?)?;
         sums.see(micro, &batch, &seen, &wanted)?;
         if value.is_finite() {
-            self.model.backward(&loss.total, self.sink)?;
+            run(pass, || Ok(self.model.backward(&loss.total, self.sink)?))?;
         }
         Ok(value.is_finite())
     }
@@ -200,6 +215,15 @@ impl Updater<'_> {
         let wanted = self.wanted(needs, tracks).into_iter();
         wanted.filter(|(name, w)| w.now || !micro.old_views.contains_key(name)).collect()
     }
+}
+
+/// Runs a backward pass, whose gradients may be summed over ranks; true, as it was run.
+fn run(pass: Option<Pass<'_>>, backward: impl FnOnce() -> Result<()>) -> Result<bool> {
+    match pass {
+        Some(pass) => pass.during(backward)?,
+        None => backward()?,
+    }
+    Ok(true)
 }
 
 /// Applies the gradients `grads` at learning rate `lr`, or nothing where they are not `finite`; what came

@@ -6,6 +6,7 @@
 
 use crate::data::{self, Question, Source};
 use crate::policy::LocalPolicy;
+use crate::ranks::Share;
 use crate::recipe::WarmupRecipe;
 use crate::reward::Scored;
 use crate::rollout::{Group, Rollout};
@@ -14,6 +15,7 @@ use crate::turns::{Episode, Opened, Turns};
 use crate::{Error, Result};
 use foveate_datasets::{Grade, Sample};
 use foveate_objectives::{Named, Objective, ObjectiveSpec};
+use foveate_ranks::Collective;
 use foveate_vision::processor::Prompt;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,8 +81,8 @@ impl Lessons {
         Ok(Self { shown, images })
     }
 
-    /// The questions of step `step` (from 0) with their right answers as the only rollouts. With `turns` the
-    /// model is also told where to look.
+    /// This rank's share of the questions of step `step` (from 0), with their right answers as the only rollouts.
+    /// With `turns` the model is also told where to look.
     ///
     /// # Errors
     /// Broken data, an answer without a token, or a sample that does not say where to look.
@@ -90,11 +92,12 @@ impl Lessons {
         source: &Source,
         turns: Option<&Turns>,
         recipe: &WarmupRecipe,
-        step: u64,
-    ) -> Result<Vec<Group>> {
+        (step, ranks): (u64, &dyn Collective),
+    ) -> Result<(Vec<Group>, Share)> {
         let allowed = |index: usize| self.shown.get(index).copied().unwrap_or(true);
         let some = (recipe.images, recipe.questions);
-        let chosen = source.about_images(&self.images, some, allowed, Purpose::WarmUp, step)?.concat();
+        let chosen = source.about_images(&self.images, some, allowed, Purpose::WarmUp, step)?;
+        let (chosen, share) = Share::deal(ranks, &chosen);
         let asked = match turns {
             Some(turns) => {
                 let opened = turns.open(policy, source, &chosen, |image, _| image.clone())?;
@@ -113,7 +116,8 @@ impl Lessons {
                 asked.into_iter().map(given).collect::<Result<_>>()?
             }
         };
-        Ok(asked.into_iter().map(|(sample, prompt, episode)| group(sample, prompt, episode)).collect())
+        let groups = asked.into_iter().map(|(sample, prompt, episode)| group(sample, prompt, episode));
+        Ok((groups.collect(), share))
     }
 }
 

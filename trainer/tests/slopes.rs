@@ -119,6 +119,7 @@ impl Model {
             sink,
             picked: Some("b"),
             lean,
+            reducer: None,
         }
     }
 

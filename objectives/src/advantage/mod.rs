@@ -5,6 +5,7 @@
 //! scored: it is left out of every statistic and its advantage is 0.
 
 use crate::Entry;
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
 mod group_mean;
@@ -19,7 +20,7 @@ pub const ADVANTAGES: &[Entry<dyn Advantage>] =
     &[group_z::ENTRY, group_mean::ENTRY, rloo::ENTRY, opo::ENTRY, pass_at_k::ENTRY, reinforce_pp::ENTRY];
 
 /// What one rollout came to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The weighted sum of its rewards; NaN if it could not be scored.
     pub reward: f64,

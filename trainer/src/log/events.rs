@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Events {
     path: PathBuf,
-    file: File,
+    /// None where another rank writes.
+    file: Option<File>,
 }
 
 impl Events {
@@ -27,11 +28,16 @@ impl Events {
     pub fn create(dir: &Path, time: f64) -> Result<Self> {
         let path = dir.join(format!("events.out.tfevents.{:010}.foveate", time as u64));
         let file = File::options().create(true).append(true).open(&path).map_err(Error::io(&path))?;
-        let mut events = Self { path, file };
+        let mut events = Self { path, file: Some(file) };
         let mut event = double(1, time);
         event.extend(bytes(3, b"brain.Event:2"));
         events.write(&event)?;
         Ok(events)
+    }
+
+    /// Events that another rank writes: here they go nowhere.
+    pub fn elsewhere() -> Self {
+        Self { path: PathBuf::new(), file: None }
     }
 
     /// Adds the finite ones of `metrics`.
@@ -57,7 +63,8 @@ impl Events {
     }
 
     fn write(&mut self, event: &[u8]) -> Result<()> {
-        self.file.write_all(&record(event)).map_err(Error::io(&self.path))
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(&record(event)).map_err(Error::io(&self.path))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use serde_json::Value;
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct JsonLines {
     path: PathBuf,
-    file: File,
+    /// None where another rank writes.
+    file: Option<File>,
 }
 
 impl JsonLines {
@@ -28,16 +30,22 @@ impl JsonLines {
             false => {}
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
-        Ok(Self { path: path.to_path_buf(), file })
+        Ok(Self { path: path.to_path_buf(), file: Some(file) })
+    }
+
+    /// Lines that another rank writes: here they go nowhere.
+    pub fn elsewhere() -> Self {
+        Self { path: PathBuf::new(), file: None }
     }
 
     /// Appends lines in one write.
     ///
     /// # Errors
     /// [`Error::Io`]
-    pub fn append<'a>(&mut self, lines: impl IntoIterator<Item = &'a Value>) -> Result<()> {
+    pub fn append(&mut self, lines: impl IntoIterator<Item = impl Display>) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
         let text: String = lines.into_iter().map(|line| format!("{line}\n")).collect();
-        self.file.write_all(text.as_bytes()).map_err(Error::io(&self.path))
+        file.write_all(text.as_bytes()).map_err(Error::io(&self.path))
     }
 }
 

@@ -8,10 +8,11 @@ mod jsonl;
 pub use events::Events;
 pub use jsonl::{JsonLines, lines};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 /// Named numbers of one step, in the order they were put.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics(Vec<(String, f64)>);
 
 impl Metrics {

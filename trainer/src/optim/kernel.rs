@@ -7,10 +7,11 @@ use crate::Result;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Var, bail};
 use rayon::prelude::*;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Values a task takes at a time: large enough to hide the scheduling, small enough for two levels of
 /// cache.
-const CHUNK: usize = 1 << 14;
+pub(crate) const CHUNK: usize = 1 << 14;
 
 /// The numbers of one update of one variable, worked out in f64.
 #[derive(Debug, Clone, Copy)]
@@ -62,26 +63,29 @@ impl Step {
 
 /// The sum of squares in f64: partial sums of fixed chunks, added in order.
 pub(super) fn sum_of_squares(grad: &[f32]) -> f64 {
-    let chunk = |values: &[f32]| values.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
-    let partial: Vec<f64> = grad.par_chunks(CHUNK).map(chunk).collect();
-    partial.iter().sum()
+    chunk_squares(grad).iter().sum()
 }
 
-/// Runs `step` on the memory of an f32 variable on the CPU.
+/// The sums of squares of chunks of [`CHUNK`] values.
+pub(crate) fn chunk_squares(grad: &[f32]) -> Vec<f64> {
+    let chunk = |values: &[f32]| values.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+    grad.par_chunks(CHUNK).map(chunk).collect()
+}
+
+/// Runs `step` on a part of the memory of an f32 variable on the CPU.
 pub(super) fn in_place(
     step: &Step,
-    var: &Var,
-    mean: &mut [f32],
-    square: &mut [f32],
+    (var, part): (&Var, &Range<usize>),
+    moments: (&mut [f32], &mut [f32]),
     grad: &[f32],
 ) -> Result<()> {
-    let update = Update { step, rest: RefCell::new((mean, square)), grad };
-    Ok(var.inplace_op1(&update)?)
+    Ok(var.inplace_op1(&Update { step, part, rest: RefCell::new(moments), grad })?)
 }
 
 /// candle lends the memory of a variable to an operation that it thinks constant.
 struct Update<'a> {
     step: &'a Step,
+    part: &'a Range<usize>,
     rest: RefCell<(&'a mut [f32], &'a mut [f32])>,
     grad: &'a [f32],
 }
@@ -93,12 +97,13 @@ impl InplaceOp1 for Update<'_> {
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
         let CpuStorage::F32(values) = storage else { bail!("adamw: the variable is not f32") };
-        let Some((start, end)) = layout.contiguous_offsets() else {
+        let Some((start, _)) = layout.contiguous_offsets() else {
             bail!("adamw: the variable is not contiguous")
         };
         let mut rest = self.rest.borrow_mut();
         let (mean, square) = &mut *rest;
-        self.step.run(&mut values[start..end], mean, square, self.grad);
+        let values = &mut values[start + self.part.start..start + self.part.end];
+        self.step.run(values, mean, square, self.grad);
         Ok(())
     }
 }

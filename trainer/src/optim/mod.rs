@@ -2,24 +2,33 @@
 //!
 //! Decides how a gradient becomes a change of weights. It refuses a trainable variable without a
 //! gradient: with candle that is how a graph that was cut somewhere shows itself. It knows no model and
-//! no loss; gradients come through [`Gradients`].
+//! no loss; gradients come through [`Gradients`]. It may hold the state of parts of variables only: the
+//! rest is other ranks'.
 
 mod kernel;
 mod schedule;
 mod state;
 
 pub use schedule::{Schedule, ScheduleKind};
+pub(crate) use state::Complete;
 
 use crate::{Error, Result};
 use candle_core::{DType, Tensor, Var};
 use foveate_vision::models::Parameter;
 use foveate_vision::nn::GradSink;
 use kernel::Step;
+pub(crate) use kernel::{CHUNK, chunk_squares};
+use std::ops::Range;
 
 /// Where gradients are read from.
 pub trait Gradients {
     /// Lets `read` see the gradient of `var`, flat in f32; false if there is none.
     fn read(&self, var: &Tensor, read: &mut dyn FnMut(&[f32])) -> bool;
+
+    /// Lets `read` see a part of it; all of it where it is shorter than that.
+    fn read_part(&self, var: &Tensor, part: &Range<usize>, read: &mut dyn FnMut(&[f32])) -> bool {
+        self.read(var, &mut |grad| read(grad.get(part.clone()).unwrap_or(grad)))
+    }
 }
 
 impl Gradients for GradSink {
@@ -78,10 +87,11 @@ pub struct Update {
     pub applied: bool,
 }
 
-/// A slot with its moments.
+/// A part of a variable with its moments.
 #[derive(Debug)]
 struct Moments {
-    slot: Slot,
+    slot: usize,
+    part: Range<usize>,
     mean: Vec<f32>,
     square: Vec<f32>,
     /// The weights in f32, where the variable itself is not f32 on the CPU.
@@ -92,7 +102,8 @@ struct Moments {
 #[derive(Debug)]
 pub struct AdamW {
     config: AdamWConfig,
-    slots: Vec<Moments>,
+    slots: Vec<Slot>,
+    moments: Vec<Moments>,
     steps: u64,
 }
 
@@ -102,13 +113,32 @@ impl AdamW {
     /// # Errors
     /// Those of the tensor library when a master copy is made.
     pub fn new(slots: Vec<Slot>, config: AdamWConfig) -> Result<Self> {
-        let moments = |slot: Slot| -> Result<Moments> {
-            let n = slot.var.elem_count();
-            let in_place = slot.var.dtype() == DType::F32 && slot.var.device().is_cpu();
-            let master = if in_place { None } else { Some(host(&slot.var)?) };
-            Ok(Moments { slot, mean: vec![0.0; n], square: vec![0.0; n], master })
+        let whole = slots.iter().enumerate().map(|(i, slot)| (i, 0..slot.var.elem_count()));
+        let parts = whole.collect();
+        Self::of_parts(slots, parts, config)
+    }
+
+    /// An optimiser of `parts` of `slots` (by index), which changes nothing else of them.
+    ///
+    /// # Errors
+    /// As [`AdamW::new`].
+    pub fn of_parts(
+        slots: Vec<Slot>,
+        parts: Vec<(usize, Range<usize>)>,
+        config: AdamWConfig,
+    ) -> Result<Self> {
+        let moments = |(slot, part): (usize, Range<usize>)| -> Result<Moments> {
+            let var = &slots[slot].var;
+            let master = if in_place(var) { None } else { Some(host(var, &part)?) };
+            Ok(Moments { slot, mean: vec![0.0; part.len()], square: vec![0.0; part.len()], part, master })
         };
-        Ok(Self { config, slots: slots.into_iter().map(moments).collect::<Result<_>>()?, steps: 0 })
+        let moments = parts.into_iter().map(moments).collect::<Result<_>>()?;
+        Ok(Self { config, slots, moments, steps: 0 })
+    }
+
+    /// What is optimised, in order.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
     }
 
     /// Updates applied so far.
@@ -122,8 +152,8 @@ impl AdamW {
     /// [`Error::NoGradient`] or [`Error::Size`], naming the variable.
     pub fn grad_norm(&self, grads: &impl Gradients) -> Result<f64> {
         let mut squares = 0.0;
-        for Moments { slot, mean, .. } in &self.slots {
-            let mut size = 0;
+        for Moments { slot, mean, .. } in &self.moments {
+            let (slot, mut size) = (&self.slots[*slot], 0);
             let found = grads.read(slot.var.as_tensor(), &mut |grad| {
                 size = grad.len();
                 squares += kernel::sum_of_squares(grad);
@@ -144,18 +174,23 @@ impl AdamW {
     /// As [`AdamW::grad_norm`], before anything is changed; or those of the tensor library.
     pub fn step(&mut self, lr: f64, grads: &impl Gradients) -> Result<Update> {
         let grad_norm = self.grad_norm(grads)?;
+        self.step_of_norm(lr, grads, grad_norm)
+    }
+
+    /// [`AdamW::step`] where the norm of all ranks' gradients is known.
+    pub(crate) fn step_of_norm(&mut self, lr: f64, grads: &impl Gradients, grad_norm: f64) -> Result<Update> {
         if !grad_norm.is_finite() {
             return Ok(Update { grad_norm, applied: false });
         }
         self.steps += 1;
         let clip = self.config.clip_norm.map_or(1.0, |max| (max / (grad_norm + 1e-6)).min(1.0));
-        for moments in &mut self.slots {
-            let lr = lr * moments.slot.lr_scale;
-            let decay = if moments.slot.decay { lr * self.config.weight_decay } else { 0.0 };
+        for moments in &mut self.moments {
+            let Slot { var, decay, lr_scale, .. } = &self.slots[moments.slot];
+            let lr = lr * lr_scale;
+            let decay = if *decay { lr * self.config.weight_decay } else { 0.0 };
             let step = Step::new(&self.config, self.steps, lr, decay, clip);
-            let var = moments.slot.var.clone();
-            let mut result = Ok(());
-            grads.read(var.as_tensor(), &mut |grad| result = moments.apply(&step, grad));
+            let (part, mut result) = (moments.part.clone(), Ok(()));
+            grads.read_part(var.as_tensor(), &part, &mut |grad| result = moments.apply(&step, var, grad));
             result?;
         }
         Ok(Update { grad_norm, applied: true })
@@ -163,18 +198,30 @@ impl AdamW {
 }
 
 impl Moments {
-    fn apply(&mut self, step: &Step, grad: &[f32]) -> Result<()> {
-        let var = &self.slot.var;
+    fn apply(&mut self, step: &Step, var: &Var, grad: &[f32]) -> Result<()> {
         let Some(master) = &mut self.master else {
-            return kernel::in_place(step, var, &mut self.mean, &mut self.square, grad);
+            let moments = (&mut self.mean[..], &mut self.square[..]);
+            return kernel::in_place(step, (var, &self.part), moments, grad);
         };
         step.run(master, &mut self.mean, &mut self.square, grad);
-        let updated = Tensor::from_slice(master, var.shape(), var.device())?.to_dtype(var.dtype())?;
-        Ok(var.set(&updated)?)
+        write_part(var, self.part.start, master)
     }
 }
 
-/// The values of a variable in f32.
-fn host(var: &Var) -> Result<Vec<f32>> {
-    Ok(var.as_detached_tensor().to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+/// Whether a variable is updated where it lies; any other has a master copy.
+fn in_place(var: &Var) -> bool {
+    var.dtype() == DType::F32 && var.device().is_cpu()
+}
+
+/// The values of a part of a variable in f32.
+pub(crate) fn host(var: &Var, part: &Range<usize>) -> Result<Vec<f32>> {
+    let flat = var.as_detached_tensor().flatten_all()?.narrow(0, part.start, part.len())?;
+    Ok(flat.to_dtype(DType::F32)?.to_vec1()?)
+}
+
+/// Gives the values of a variable from the flat index `start` on.
+pub(crate) fn write_part(var: &Var, start: usize, values: &[f32]) -> Result<()> {
+    let values = Tensor::from_slice(values, values.len(), var.device())?.to_dtype(var.dtype())?;
+    // Of a contiguous tensor this is the variable's own memory under another shape.
+    Ok(var.as_detached_tensor().flatten_all()?.slice_set(&values, 0, start)?)
 }

@@ -75,6 +75,7 @@ impl Recipe {
         w.share.iter().try_for_each(|(category, &part)| share(&format!("warmup.share.{category}"), part))?;
         least("warmup.images", w.images, 1)?;
         least("warmup.questions", w.questions, 1)?;
+        self.check_ranks()?;
         least("train.keep", self.train.keep, 1)
     }
 
@@ -101,6 +102,16 @@ impl Recipe {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_ranks(&self) -> Result<(), Fault> {
+        let r = &self.ranks;
+        let engine = foveate_ranks::ENGINES.contains(&r.engine.as_str());
+        let one = format!("one of {}", foveate_ranks::ENGINES.join(", "));
+        holds("ranks.engine", engine, &one, &r.engine)?;
+        holds("ranks.zero", r.zero <= 2, "0, 1 or 2", r.zero)?;
+        holds("ranks.bucket_mb", (1..=1024).contains(&r.bucket_mb), "between 1 and 1024", r.bucket_mb)?;
+        holds("ranks.deadline_s", r.deadline_s >= 1, "at least 1", r.deadline_s)
     }
 
     fn check_turns(&self) -> Result<(), Fault> {

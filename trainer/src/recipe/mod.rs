@@ -9,6 +9,7 @@ mod eval;
 mod locate;
 mod model;
 mod optim;
+mod ranks;
 mod read;
 mod reward;
 mod rollout;
@@ -22,6 +23,7 @@ pub use data::DataRecipe;
 pub use eval::EvalRecipe;
 pub use model::{ModelRecipe, PartName};
 pub use optim::OptimRecipe;
+pub use ranks::RanksRecipe;
 pub use read::{from_file, from_text};
 pub use reward::RewardSpec;
 pub use rollout::{EngineName, RolloutRecipe};
@@ -57,6 +59,9 @@ pub struct Recipe {
     pub warmup: WarmupRecipe,
     /// The stage of reinforcement learning.
     pub train: TrainRecipe,
+    /// How several ranks share the work.
+    #[serde(skip_serializing_if = "RanksRecipe::is_default")]
+    pub ranks: RanksRecipe,
     /// What an answer is worth: a weighted sum.
     pub reward: Vec<RewardSpec>,
     /// Corrupted views of the training images, for terms to read.
@@ -79,6 +84,7 @@ impl Default for Recipe {
             optim: OptimRecipe::default(),
             warmup: WarmupRecipe::default(),
             train: TrainRecipe::default(),
+            ranks: RanksRecipe::default(),
             reward: vec![RewardSpec { reward: Named::new("exact"), weight: 1.0 }],
             view: vec![],
             term: vec![],

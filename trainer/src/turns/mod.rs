@@ -9,6 +9,7 @@ mod measure;
 mod sampled;
 mod targets;
 
+pub(crate) use measure::Looks;
 pub use measure::measure;
 pub use targets::{hull, intersection_over_union};
 

@@ -12,7 +12,7 @@ use super::norm::Norm;
 use super::query_blocks::Dims;
 use super::rope::Rotary;
 use super::simd;
-use super::sink::GradSink;
+use super::sink::{GradSink, Weight};
 
 /// The weights; which token sees which, and at what angle, comes with each row ([`AttentionLayer`]).
 #[derive(Clone, Debug)]
@@ -102,10 +102,10 @@ impl Layer for AttentionLayer {
         (self.block.norm.width(), self.block.out.out())
     }
 
-    fn learns(&self) -> bool {
+    fn weights(&self) -> Vec<&Weight> {
         let AttentionBlock { norm, qkv, head_norms, out } = &self.block;
-        let heads = head_norms.as_ref().is_some_and(|(q_norm, k_norm)| q_norm.learns() || k_norm.learns());
-        heads || norm.learns() || qkv.learns() || out.learns()
+        let heads = head_norms.iter().flat_map(|(q, k)| q.parameters().chain(k.parameters()));
+        norm.parameters().chain(qkv.parameters()).chain(heads).chain(out.parameters()).collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

@@ -36,6 +36,9 @@ pub(crate) fn token_divergences(p: Side<'_>, q: Side<'_>, temperature: f32, mode
     if mode.composes(&p_nd) {
         return compose([(&p_nd, p), (&q_nd, q)], temperature);
     }
+    if let Some(sink) = &mode.sink {
+        sink.expect([p, q].iter().filter(|side| side.learns).map(|side| side.head));
+    }
     let op = Divergence {
         inverse_temperature: 1.0 / temperature,
         heads: [p.head.clone(), q.head.clone()],
@@ -195,6 +198,8 @@ impl CustomOp3 for Divergence {
             }
             Ok(())
         })?;
+        let learning = self.heads.iter().zip(self.learns).filter(|(_, learns)| *learns);
+        sink.settle(learning.map(|(head, _)| head));
         let [d_p, d_q] = d_hidden;
         let tensor = |tracked: bool, grad: Buffer, of: &Tensor| -> Result<Option<Tensor>> {
             tracked.then(|| Tensor::from_vec(grad.into_vec(), of.shape(), of.device())).transpose()

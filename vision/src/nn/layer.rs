@@ -14,7 +14,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, T
 use super::attention_block::KvTap;
 use super::buffers::Buffer;
 use super::host::{Host, floats};
-use super::sink::GradSink;
+use super::sink::{GradSink, Weight};
 
 /// What the backward pass of a layer needs besides its input.
 pub(crate) type Saved = Vec<Buffer>;
@@ -29,8 +29,16 @@ pub(crate) trait Layer: Debug + Send + Sync {
         rows
     }
 
+    /// The weights to which [`Layer::backward`] adds gradients. One that is not named here is only known to
+    /// have its whole gradient when the backward pass is over.
+    fn weights(&self) -> Vec<&Weight> {
+        vec![]
+    }
+
     /// Whether a backward pass has the gradient of any weight to compute.
-    fn learns(&self) -> bool;
+    fn learns(&self) -> bool {
+        self.weights().into_iter().any(Weight::is_trainable)
+    }
 
     /// Output rows and what [`Layer::backward`] will need.
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)>;
@@ -146,9 +154,10 @@ struct ChainOp {
 impl ChainOp {
     fn forward(&self, x: &[f32]) -> Result<Buffer> {
         let (before, after) = self.chain.0.split_at(self.from);
-        if after.is_empty() {
-            return run(before, x);
-        }
+        let (false, Some(sink)) = (after.is_empty(), &self.mode.sink) else {
+            return run(&self.chain.0, x);
+        };
+        after.iter().for_each(|layer| sink.expect(layer.weights()));
         let mut tape = Tape::default();
         if !before.is_empty() {
             tape.inputs.push(run(before, x)?);
@@ -210,9 +219,11 @@ impl CustomOp2 for ChainOp {
             };
             if first && !x.track_op() {
                 layer.backward_weights(input, saved, d, sink)?;
+                sink.settle(layer.weights());
                 return Ok((None, None));
             }
             d = layer.backward(input, saved, d, sink)?;
+            sink.settle(layer.weights());
         }
         Ok((Some(Tensor::from_vec(d.into_vec(), x.shape(), x.device())?), None))
     }

@@ -35,6 +35,11 @@ impl Linear {
         self.weight.var().dims().first().copied().unwrap_or(0)
     }
 
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &Weight> {
+        let adapters = self.lora.iter().flat_map(|lora| [&lora.a, &lora.b]);
+        std::iter::once(&self.weight).chain(&self.bias).chain(adapters)
+    }
+
     pub(crate) fn inner(&self) -> usize {
         self.weight.var().elem_count() / self.out().max(1)
     }
@@ -158,9 +163,8 @@ impl Layer for Linear {
         (self.inner(), self.out())
     }
 
-    fn learns(&self) -> bool {
-        let own = [Some(&self.weight), self.bias.as_ref()].into_iter().flatten();
-        own.into_iter().any(Weight::is_trainable) || self.lora.iter().any(Lora::learns)
+    fn weights(&self) -> Vec<&Weight> {
+        self.parameters().collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

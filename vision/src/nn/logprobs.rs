@@ -34,6 +34,9 @@ pub(crate) fn token_logprobs(
     if mode.composes(hidden_nd) {
         return compose(hidden_nd, &head.tensor(), targets, temperature);
     }
+    if let Some(sink) = &mode.sink {
+        sink.expect([head]);
+    }
     let op = TokenLogprobs {
         targets: targets.to_vec(),
         inverse_temperature: 1.0 / temperature,
@@ -196,6 +199,7 @@ impl CustomOp2 for TokenLogprobs {
             });
             Ok(())
         })?;
+        sink.settle([&self.head]);
         let tensor = |grad: Buffer| Tensor::from_vec(grad.into_vec(), hidden.shape(), hidden.device());
         Ok((d_hidden.map(tensor).transpose()?, None))
     }

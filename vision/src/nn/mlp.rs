@@ -8,7 +8,7 @@ use super::layer::{Layer, Saved};
 use super::linear::Linear;
 use super::norm::Norm;
 use super::simd::{self, erf, exp, par_rows, rows_per_task, sigmoid, vectorised};
-use super::sink::GradSink;
+use super::sink::{GradSink, Weight};
 
 /// What stands between the two linear layers of an MLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,8 +175,9 @@ impl Layer for MlpBlock {
         if self.residual { rows } else { rows * self.widths().0 / self.up.inner() }
     }
 
-    fn learns(&self) -> bool {
-        self.norm.learns() || self.up.learns() || self.down.learns()
+    fn weights(&self) -> Vec<&Weight> {
+        let Self { norm, up, down, .. } = self;
+        norm.parameters().chain(up.parameters()).chain(down.parameters()).collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

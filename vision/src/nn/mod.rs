@@ -47,4 +47,4 @@ pub(crate) use rows::{add_rows, embed};
 
 pub use layer::{Mode, backward};
 pub use segments::{Segment, Segments};
-pub use sink::{GradSink, Weight};
+pub use sink::{GradSink, Gradient, Weight};

@@ -34,6 +34,10 @@ impl Norm {
         self.weight.var().elem_count()
     }
 
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &Weight> {
+        std::iter::once(&self.weight).chain(&self.bias)
+    }
+
     pub(crate) fn apply(&self, x: &[f32]) -> Result<Buffer> {
         let mut y = Buffer::copy_of(x);
         let width = self.width();
@@ -176,8 +180,8 @@ impl Layer for Norm {
         (self.width(), self.width())
     }
 
-    fn learns(&self) -> bool {
-        self.weight.is_trainable() || self.bias.as_ref().is_some_and(Weight::is_trainable)
+    fn weights(&self) -> Vec<&Weight> {
+        self.parameters().collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

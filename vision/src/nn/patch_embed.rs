@@ -90,9 +90,9 @@ impl Layer for PatchEmbed {
         self.sizes().map_or((0, 0), |sizes| (sizes.channels * sizes.area, sizes.out))
     }
 
-    fn learns(&self) -> bool {
-        let table = self.positions.as_ref().map(|(table, _)| table);
-        [Some(&self.weight), self.bias.as_ref(), table].into_iter().flatten().any(Weight::is_trainable)
+    fn weights(&self) -> Vec<&Weight> {
+        let table = self.positions.iter().map(|(table, _)| table);
+        std::iter::once(&self.weight).chain(&self.bias).chain(table).collect()
     }
 
     fn forward(&self, x: &[f32]) -> Result<(Buffer, Saved)> {

@@ -43,6 +43,9 @@ pub(crate) fn embed(
             0,
         );
     }
+    if let Some(sink) = &mode.sink {
+        sink.expect([table]);
+    }
     let none = Tensor::zeros((0, width), DType::F32, device)?;
     let learns = table.is_trainable() || features_nd.is_some_and(Tensor::track_op);
     let mode = Mode { sink: mode.sink.clone().filter(|_| learns), ..mode.clone() };
@@ -104,6 +107,7 @@ impl CustomOp2 for Embed {
                     add(&mut table[id as usize * width..][..width], row(place as u32));
                 }
             });
+            sink.settle([&self.table]);
         }
         if !features.track_op() {
             return Ok((None, None));

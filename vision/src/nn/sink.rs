@@ -5,7 +5,9 @@
 //! costs neither memory nor arithmetic.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use candle_core::backprop::GradStore;
@@ -70,6 +72,27 @@ pub struct GradSink(Arc<Grads>);
 struct Grads {
     by_weight: Mutex<HashMap<TensorId, Buffer>>,
     anchor: OnceLock<Var>,
+    uses: Mutex<Option<Uses>>,
+}
+
+/// How many operations of a graph will still add to the gradient of a weight, and who is told when there
+/// are none left.
+#[derive(Debug)]
+struct Uses {
+    left: HashMap<TensorId, usize>,
+    told: Sender<TensorId>,
+}
+
+/// A gradient taken out of a sink, flat.
+#[derive(Debug)]
+pub struct Gradient(Buffer);
+
+impl Deref for Gradient {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
 }
 
 impl GradSink {
@@ -103,6 +126,47 @@ impl GradSink {
         self.grads().get(&var.id()).map(|grad| read(grad))
     }
 
+    /// Takes the gradient of `var` out, if any was collected; its memory serves again when it is dropped.
+    pub fn take(&self, var: &Tensor) -> Option<Gradient> {
+        self.grads().remove(&var.id()).map(Gradient)
+    }
+
+    /// From now on `told` hears of every weight to whose gradient a backward pass has added for the last
+    /// time: the operations of forward passes that follow are counted for each, and its backward ones
+    /// counted off. A weight whose uses are not known one by one is never told of.
+    pub fn watch(&self, told: Sender<TensorId>) {
+        *self.uses() = Some(Uses { left: HashMap::new(), told });
+    }
+
+    /// Ends [`GradSink::watch`].
+    pub fn unwatch(&self) {
+        *self.uses() = None;
+    }
+
+    /// An operation of a forward pass will add to the gradients of `weights`.
+    pub(crate) fn expect<'a>(&self, weights: impl IntoIterator<Item = &'a Weight>) {
+        let mut uses = self.uses();
+        let Some(uses) = &mut *uses else { return };
+        for weight in weights.into_iter().filter(|weight| weight.is_trainable()) {
+            *uses.left.entry(weight.var().as_tensor().id()).or_default() += 1;
+        }
+    }
+
+    /// That operation's backward pass has added all that it will.
+    pub(crate) fn settle<'a>(&self, weights: impl IntoIterator<Item = &'a Weight>) {
+        let mut uses = self.uses();
+        let Some(Uses { left, told }) = &mut *uses else { return };
+        for weight in weights.into_iter().filter(|weight| weight.is_trainable()) {
+            let id = weight.var().as_tensor().id();
+            let Some(left) = left.get_mut(&id) else { continue };
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                // Who no longer listens need not know.
+                let _ = told.send(id);
+            }
+        }
+    }
+
     /// Forgets all gradients; their memory serves the next step.
     pub fn clear(&self) {
         self.grads().clear();
@@ -128,6 +192,10 @@ impl GradSink {
         }
         let made = Var::zeros(1, DType::F32, &Device::Cpu)?;
         Ok(self.0.anchor.get_or_init(|| made).as_tensor().clone())
+    }
+
+    fn uses(&self) -> MutexGuard<'_, Option<Uses>> {
+        self.0.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn grads(&self) -> MutexGuard<'_, HashMap<TensorId, Buffer>> {
