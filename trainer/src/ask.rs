@@ -51,7 +51,8 @@ impl Asker<'_> {
             return Ok(answered.map(|(opened, all)| (opened.sample, opened.prompt, all)).collect());
         }
         let asked = data::questions(&self.policy.processor, self.source, indices, change)?;
-        let call = Call { n, seeds, sampling: self.sampling, stop: self.stop };
+        let Self { source, sampling, stop, .. } = *self;
+        let call = Call { source, indices, n, seeds, sampling, stop };
         let answers = self.engine.generate(self.policy, &asked, call)?;
         let single = |said| Episode::single(said, |ids| self.policy.text(ids));
         let one = |(Question { sample, prompt, .. }, all): (Question, Vec<_>)| {

@@ -97,7 +97,7 @@ impl Trainer {
                 None => Some(prepared(LocalPolicy::load(recipe.model.dir())?, &recipe)?),
                 Some(_) => None,
             };
-            let engine = Reached::by(&recipe)?;
+            let engine = Reached::by(&recipe, &*ranks)?;
             let run = ranks::first_on_rank_0(&*ranks, || match ranks.rank() {
                 0 => RunDir::create(&recipe.out, &text),
                 _ => RunDir::open(&recipe.out),
@@ -157,7 +157,7 @@ impl Trainer {
         let recipe = ranks::agreed(&**ranks, recipe)?;
         let objective = Objective::new(&recipe.objective, &recipe.term)?;
         let source = open_source(&recipe)?;
-        let engine = Reached::by(&recipe)?;
+        let engine = Reached::by(&recipe, &**ranks)?;
         let Some(latest) = run.latest()? else {
             let policy = prepared(first_policy(&run, &recipe, &**ranks)?, &recipe)?;
             let place = (run, engine, ranks.clone());
@@ -198,11 +198,6 @@ impl Trainer {
         let images = if by_image { source.images() } else { vec![] };
         let lessons = Lessons::new(&source, &images, &recipe.warmup.share, recipe.seed)?;
         let turns = recipe.rollout.turns.as_ref().map(|turns| Turns::new(turns, &policy)).transpose()?;
-        if ranks.size() > 1 && recipe.rollout.engine != crate::recipe::EngineName::Local {
-            let message =
-                "should be `local` on several ranks: each would push its weights to the server".into();
-            return Err(Error::Recipe { place: "rollout.engine".into(), message });
-        }
         let reducer = Reducer::new(&ranks, &recipe.ranks, &slots(&policy, &recipe));
         // Rank 0 writes, and drops what a run that was killed left behind, before others read.
         let writes = ranks.rank() == 0;
@@ -211,7 +206,7 @@ impl Trainer {
             false => Ok(JsonLines::elsewhere()),
         };
         let mut trainer = Self {
-            engine: engine.open(&run, (&policy, &source), recipe.rollout.temperature)?,
+            engine: engine.open(&run, (&policy, &source), recipe.rollout.temperature, &ranks)?,
             turns,
             rewards: Rewards::new(&recipe.reward)?,
             views: View::all(&recipe.view, recipe.seed)?,

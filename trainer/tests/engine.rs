@@ -7,6 +7,7 @@ mod http;
 #[path = "support/served.rs"]
 mod served;
 
+use foveate_ranks::{Collective, threads};
 use foveate_trainer::observer::Silent;
 use foveate_trainer::recipe::{Recipe, from_text};
 use foveate_trainer::{Error, Trainer};
@@ -15,7 +16,9 @@ use foveate_vision::tiny::{self, TinySpec, WORDS};
 use serde_json::Value;
 use served::{Fate, Fault, MOMENT, Manner, Served};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const RECIPE: &str = r#"
 seed = 5
@@ -380,4 +383,57 @@ fn a_server_that_stays_away_ends_the_run_and_a_stop_ends_the_wait() {
         .run(&AtomicBool::new(false), &mut Silent)
         .unwrap();
     assert!(place.weights("stopped") == place.weights("whole"));
+}
+
+/// The same run on three ranks, the last of which has no question of its own in the second mini-batch.
+fn among_three(place: &Place, out: &str, server: &Served, more: &[&str]) -> Vec<Result<(), Error>> {
+    let recipe = place.recipe(out, &server.url, more);
+    std::thread::scope(|scope| {
+        let run = |rank| {
+            let (recipe, ranks) = (recipe.clone(), Arc::new(rank) as Arc<dyn Collective>);
+            scope.spawn(move || {
+                let mut trainer = Trainer::start_among(recipe, ranks)?;
+                trainer.run(&AtomicBool::new(false), &mut Silent).map(|_| ())
+            })
+        };
+        let all: Vec<_> = threads::group(3, Duration::from_secs(60)).into_iter().map(run).collect();
+        all.into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn ranks_share_a_server() {
+    let place = Place::new();
+    let one = place.serve(Manner::Vllm, SOUND);
+    place.good("one", &one, &["train.completions=9"]);
+    // Restarted in the middle of the first step's rollouts, too.
+    let fates: [(&str, Fate); 2] =
+        [("three", SOUND), ("restarts", |call| (call == 6).then_some(Fault::Restart(3)))];
+    for (name, fate) in fates {
+        let server = place.serve(Manner::Vllm, fate);
+        for end in among_three(&place, name, &server, &["train.completions=9"]) {
+            end.unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        // One rank pushes, for all.
+        let pushes = server.inner.pushes.load(Ordering::SeqCst);
+        assert!(if name == "three" { pushes == 3 } else { pushes > 3 }, "{name}: {pushes}");
+        let first = |run: &str| -> Vec<[Value; 3]> {
+            let text = std::fs::read_to_string(place.out(run).join("completions.jsonl")).unwrap();
+            let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let first = lines.filter(|line| line["step"] == 1);
+            first.map(|line| ["id", "index", "completion"].map(|key| line[key].clone())).collect()
+        };
+        assert_eq!(first("one").len(), 12);
+        assert_eq!(first("one"), first(name), "{name}");
+    }
+    // A server that is lost ends them all, and the work is kept.
+    let away = place.serve(Manner::Vllm, |call| (call >= 10).then_some(Fault::Restart(usize::MAX)));
+    for end in among_three(&place, "away", &away, &["rollout.server.deadline=1.5"]) {
+        let error = end.unwrap_err();
+        assert!(
+            matches!(&error, Error::Server { message, .. } if message.contains("was away for")),
+            "{error}"
+        );
+    }
+    assert!(!weights(&place.out("away"), 1).is_empty());
 }

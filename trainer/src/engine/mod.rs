@@ -10,11 +10,13 @@ mod push;
 mod request;
 mod rounds;
 mod server;
+mod shared;
 
 pub use local::Local;
 pub use server::Server;
 
 use request::Pictures;
+use shared::Shared;
 
 use crate::data::{Question, Source};
 use crate::log::Metrics;
@@ -23,8 +25,10 @@ use crate::recipe::{EngineName, Recipe, ServerRecipe};
 use crate::run_dir::RunDir;
 use crate::{Error, Result};
 use foveate_eval::server::Fault;
+use foveate_ranks::Collective;
 use foveate_vision::generate::{Generated, Sampling};
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// Who samples.
@@ -53,6 +57,10 @@ pub trait Engine: Debug + Send + Sync {
 /// How questions are to be continued.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
+    /// Where the questions come from.
+    pub source: &'a Source,
+    /// Their samples there.
+    pub indices: &'a [usize],
     /// Answers a question.
     pub n: usize,
     /// One seed a question.
@@ -97,17 +105,21 @@ impl Trouble {
 pub(crate) enum Reached {
     Local,
     Server(Box<server::Reached>, ServerRecipe),
+    /// A server that rank 0 has reached for this rank.
+    Elsewhere,
 }
 
 impl Reached {
-    /// The engine that a recipe names. A server must be there already.
+    /// The engine that a recipe names. A server must be there already; of several ranks only the first
+    /// speaks to it.
     ///
     /// # Errors
     /// A server that is not there, that is none, or that lacks what a rollout engine must have.
-    pub(crate) fn by(recipe: &Recipe) -> Result<Self> {
+    pub(crate) fn by(recipe: &Recipe, ranks: &dyn Collective) -> Result<Self> {
         let (rollout, adapts) = (&recipe.rollout, recipe.model.adapts());
         match (rollout.engine, &rollout.server) {
             (EngineName::Local, _) => Ok(Self::Local),
+            (EngineName::Server, _) if ranks.rank() > 0 => Ok(Self::Elsewhere),
             (EngineName::Server, Some(server)) => {
                 Ok(Self::Server(Box::new(server::Reached::at(server, adapts)?), server.clone()))
             }
@@ -128,12 +140,18 @@ impl Reached {
         run: &RunDir,
         about: (&LocalPolicy, &Source),
         temperature: f32,
+        ranks: &Arc<dyn Collective>,
     ) -> Result<Box<dyn Engine>> {
-        match self {
-            Self::Local => Ok(Box::new(Local)),
+        let engine: Option<Box<dyn Engine>> = match self {
+            Self::Local => return Ok(Box::new(Local)),
             Self::Server(reached, recipe) => {
-                Ok(Box::new(Server::new(*reached, &recipe, run, about, temperature)?))
+                Some(Box::new(Server::new(*reached, &recipe, run, about, temperature)?))
             }
+            Self::Elsewhere => None,
+        };
+        match engine {
+            Some(engine) if ranks.size() == 1 => Ok(engine),
+            engine => Ok(Box::new(Shared::new(ranks.clone(), engine))),
         }
     }
 }

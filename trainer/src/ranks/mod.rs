@@ -54,6 +54,19 @@ pub fn in_order<T: Serialize + DeserializeOwned>(
     Ok(told.into_iter().map(|(_, thing)| thing).collect())
 }
 
+/// What rank 0, which gives it, has to say.
+///
+/// # Errors
+/// As of [`all`].
+pub(crate) fn from_rank_0<T: Serialize + DeserializeOwned>(
+    ranks: &dyn Collective,
+    said: Option<T>,
+) -> Result<T> {
+    let bytes = said.map_or(Ok(vec![]), |said| postcard::to_allocvec(&said));
+    let bytes = ranks.broadcast(bytes.map_err(|e| garbled(ranks.rank(), e))?, 0)?;
+    postcard::from_bytes(&bytes).map_err(|e| garbled(0, e))
+}
+
 /// Whether any rank says yes.
 ///
 /// # Errors

@@ -20,6 +20,7 @@ pub use conversation::{Conversations, Heard};
 pub use sampler::Sampling;
 pub(crate) use sampler::unit;
 use sampler::{Draw, Sampler};
+use serde::{Deserialize, Serialize};
 
 /// A prompt to be continued `n` times.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct Request {
 }
 
 /// Why a rollout ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stop {
     /// It sampled a stop id, which is its last token.
     Stop,
@@ -42,7 +43,7 @@ pub enum Stop {
 }
 
 /// A rollout.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     /// Token ids, a stop id included.
     pub ids: Vec<u32>,
