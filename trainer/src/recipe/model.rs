@@ -22,9 +22,12 @@ pub struct ModelRecipe {
     /// The parts that are trained: all of them where nothing is said, none beside an adapter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<Vec<PartName>>,
-    /// The directory of an adapter that is trained further, instead of the model.
+    /// An adapter that is trained further, instead of the model: a directory, or a name on the hub.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
+    /// Where it lies, for a name on the hub. No word of the file.
+    #[serde(skip)]
+    pub adapter_found: Option<PathBuf>,
     /// Recompute activations in the backward pass instead of keeping them.
     pub checkpointing: bool,
     /// A new adapter, trained instead of the model.
@@ -34,8 +37,9 @@ pub struct ModelRecipe {
 
 impl Default for ModelRecipe {
     fn default() -> Self {
-        let (found, patch_size, train, lora, adapter) = (None, None, None, None, None);
-        Self { path: "tiny".into(), found, patch_size, train, adapter, checkpointing: false, lora }
+        let (found, patch_size, train, lora) = (None, None, None, None);
+        let (adapter, adapter_found, checkpointing) = (None, None, false);
+        Self { path: "tiny".into(), found, patch_size, train, adapter, adapter_found, checkpointing, lora }
     }
 }
 
@@ -43,6 +47,11 @@ impl ModelRecipe {
     /// The directory of the model that is read.
     pub fn dir(&self) -> &Path {
         self.found.as_deref().unwrap_or(&self.path)
+    }
+
+    /// The directory of the adapter that is trained further.
+    pub fn adapter_dir(&self) -> Option<&Path> {
+        self.adapter_found.as_deref().or(self.adapter.as_deref())
     }
 
     /// Whether an adapter is trained and the model is not.
