@@ -37,8 +37,8 @@ pub struct Args {
     /// A model: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// An adapter on it (LoRA), of a run that trained one or made by PEFT
-    #[arg(long, value_name = "DIR")]
+    /// An adapter on it (LoRA), of a run that trained one or made by PEFT: a directory, or a name on the hub
+    #[arg(long, value_name = "ADAPTER")]
     adapter: Option<PathBuf>,
     /// Where the answers go; OUT.jsonl.part until all are there
     #[arg(long, value_name = "OUT.jsonl")]
@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> Outcome<()> {
     let sampling = args.sampling(&dir, &processor)?;
     let file = Conversations::read(&args.input, Kind::Open, &processor, config.text.vocab_size)?;
     let mut out = Output::create(&args.out, &args.input)?;
-    let model = model::load(&dir, args.adapter.as_deref())?;
+    let model = model::load(&dir, args.adapter.as_deref(), Some(&stop))?;
     let mut progress = Progress::new("generate", file.rows.len());
     let longest = args.n as usize * args.max_tokens as usize;
     for batch in file.batches(args.token_budget, |row, _| row.prompt_tokens + longest) {

@@ -20,8 +20,8 @@ pub struct Args {
     /// A model: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Directory of the adapter: adapter_config.json and adapter_model.safetensors
-    #[arg(long, value_name = "DIR")]
+    /// The adapter: a directory with adapter_config.json and adapter_model.safetensors, or a name on the hub
+    #[arg(long, value_name = "ADAPTER")]
     adapter: PathBuf,
     /// Where the model goes; a new directory
     #[arg(long, value_name = "DIR")]
@@ -46,8 +46,9 @@ pub fn run(args: &Args) -> Outcome<()> {
         return Err(Failure::differs(args.out.display(), "--out", "a new directory", "there already"));
     }
     let dir = hub::model(&args.model, Need::Weights, None)?.path;
+    let adapter = hub::adapter(&args.adapter, None)?.path;
     let mut policy = LocalPolicy::load(&dir)?;
-    policy.model.load_adapter(&args.adapter)?;
+    policy.model.load_adapter(&adapter)?;
     policy.model.merge_adapter()?;
     whole(&args.out, |dir| policy.save_model(dir, args.dtype))?;
     println!("{}", args.out.display());

@@ -34,8 +34,8 @@ pub struct Args {
     /// A model: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// An adapter on it (LoRA), of a run that trained one or made by PEFT
-    #[arg(long, value_name = "DIR")]
+    /// An adapter on it (LoRA), of a run that trained one or made by PEFT: a directory, or a name on the hub
+    #[arg(long, value_name = "ADAPTER")]
     adapter: Option<PathBuf>,
     /// Where the scores go; OUT.jsonl.part until all are there
     #[arg(long, value_name = "OUT.jsonl")]
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Outcome<()> {
     let processor = Processor::from_dir(&dir)?;
     let file = Conversations::read(&args.input, Kind::Completed, &processor, config.text.vocab_size)?;
     let mut out = Output::create(&args.out, &args.input)?;
-    let model = model::load(&dir, args.adapter.as_deref())?;
+    let model = model::load(&dir, args.adapter.as_deref(), Some(&stop))?;
     let mut progress = Progress::new("score", file.rows.len());
     let cost = |row: &Row, new: bool| row.completion_ids.len() + if new { row.prompt_tokens } else { 0 };
     for batch in file.batches(args.token_budget, cost) {

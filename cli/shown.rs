@@ -39,7 +39,7 @@ type Measured<'a> = (&'a Path, Option<&'a Path>);
 
 fn measure(recipe: &Recipe, measured: Measured, out: &Path, stop: &AtomicBool) -> Outcome<()> {
     let model = Local::open(measured.0, recipe.rollout.max_tokens, 0.0)?;
-    let model = measured.1.into_iter().try_fold(model, |model, adapter| model.with_adapter(adapter))?;
+    let model = measured.1.into_iter().try_fold(model, |model, adapter| model.with_adapter(adapter, None))?;
     match &recipe.rollout.turns {
         None => twice(recipe, measured, model, out, stop),
         Some(turns) => {

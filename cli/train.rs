@@ -92,8 +92,9 @@ impl Args {
             )),
             (Some(run), None) => {
                 let mut recipe = Trainer::recorded(run, keys)?;
-                // With a checkpoint the model is the run's own.
-                hub::locate(&mut recipe, !run.join("latest").exists(), Some(stop))?;
+                // With a checkpoint the model is the run's own, unless that is an adapter.
+                let weights = recipe.model.adapts() || !run.join("latest").exists();
+                hub::locate(&mut recipe, weights, Some(stop))?;
                 let ranks = ranks::join(&mut recipe)?;
                 Ok(Trainer::resume_among(run, recipe, ranks)?)
             }

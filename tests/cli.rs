@@ -1,105 +1,17 @@
 //! The command as a user meets it: files in, files out, exit codes, messages.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
 
+#[path = "support/place.rs"]
+mod place;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use foveate_augment::{CORRUPTIONS, Corruption, Dose, Limits, Severity, open, parse};
 use foveate_vision::config::Family;
-use foveate_vision::tiny::{self, TinySpec};
+use place::{GENERATE, Place, SCORE, agree, answered, close, edit, numbers, question, replace};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// A fresh directory with a model, a picture and nothing else.
-struct Place(TempDir);
-
-impl Place {
-    fn new(family: Family) -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        let spec = TinySpec { words: tiny::WORDS, ..TinySpec::laws(family) };
-        tiny::write(&place.at("model"), &spec).unwrap();
-        place.draw_cat();
-        place
-    }
-
-    /// Without a model: what it would be is an empty folder.
-    fn empty() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(place.at("model")).unwrap();
-        place.draw_cat();
-        place
-    }
-
-    fn draw_cat(&self) {
-        image::RgbImage::from_fn(70, 56, |x, y| image::Rgb([x as u8 * 3, y as u8 * 4, 90]))
-            .save(self.at("cat.png"))
-            .unwrap();
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, rows: &[Value]) {
-        let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-        fs::write(self.at(name), text).unwrap();
-    }
-
-    fn rows(&self, name: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.at(name)).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    fn foveate(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
-        command.current_dir(self.0.path()).args(words).output().unwrap()
-    }
-
-    /// Runs a command that must do its work.
-    fn done(&self, words: &[&str]) -> String {
-        let output = self.foveate(words);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs a command that must refuse its input, and says what it said.
-    fn refused(&self, words: &[&str]) -> String {
-        let output = self.foveate(words);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
-        assert!(!said.contains("panicked"), "{said}");
-        said
-    }
-}
-
-fn question(id: impl Into<Value>, text: &str) -> Value {
-    let image = json!({"type": "image", "image": "cat.png"});
-    let content = json!([image, {"type": "text", "text": text}]);
-    json!({"id": id.into(), "messages": [{"role": "user", "content": content}]})
-}
-
-fn answered(id: impl Into<Value>, text: &str, completion: &str) -> Value {
-    let mut row = question(id, text);
-    row["completion"] = completion.into();
-    row
-}
-
-const SCORE: [&str; 6] = ["score", "--model", "model", "in.jsonl", "--out", "out.jsonl"];
-const GENERATE: [&str; 6] = ["generate", "--model", "model", "in.jsonl", "--out", "out.jsonl"];
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
-}
-
-fn close(a: &Value, b: &Value) {
-    let (a, b) = (numbers(a), numbers(b));
-    assert_eq!(a.len(), b.len());
-    for (a, b) in a.iter().zip(b) {
-        assert!((a - b).abs() < 1e-4, "{a} and {b}");
-    }
-}
 
 #[test]
 fn scores_do_not_depend_on_order_or_batches() {
@@ -160,31 +72,8 @@ fn generation_and_scoring_agree_in_every_family() {
         assert_eq!(place.rows("out.jsonl"), answers, "the same seed");
         place.done(&[&sampled[..], &["--seed", "1"]].concat());
         assert_ne!(place.rows("out.jsonl"), answers, "another seed");
-        assert!(agree(&place, &answers) >= 6, "{family:?}: too few tokens could be compared");
+        assert!(agree(&place, &SCORE, &answers) >= 6, "{family:?}: too few tokens could be compared");
     }
-}
-
-/// Scores the texts of `answers` and compares the log-probabilities of the tokens up to the first that its
-/// text does not spell again (bytes that are no UTF-8); the number of tokens compared.
-fn agree(place: &Place, answers: &[Value]) -> usize {
-    let mut rows = Vec::new();
-    for (at, answer) in answers.iter().enumerate() {
-        let asked = if answer["id"] == "a" { "What is it?" } else { "Where?" };
-        let text = answer["completion"].as_str().unwrap();
-        rows.push(answered(at, asked, if text.is_empty() { "-" } else { text }));
-    }
-    place.write("in.jsonl", &rows);
-    place.done(&SCORE);
-    let mut compared = 0;
-    for (answer, scored) in answers.iter().zip(place.rows("out.jsonl")) {
-        let ids = |row: &Value| row["completion_ids"].as_array().unwrap().clone();
-        let (ids, again) = (ids(answer), ids(&scored));
-        let same = ids.iter().zip(&again).take_while(|(a, b)| a == b).count();
-        let first = |row: &Value| json!(numbers(&row["logprobs"])[..same]);
-        close(&first(answer), &first(&scored));
-        compared += same;
-    }
-    compared
 }
 
 #[test]
@@ -267,18 +156,6 @@ fn a_bad_row_is_refused_before_any_work() {
 
 /// What may be wrong with a model directory, and what the message must name.
 type Damage = (&'static str, fn(&Path), &'static [&'static str]);
-
-fn edit(dir: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(dir.join(name)).unwrap();
-    change(&mut bytes);
-    fs::write(dir.join(name), bytes).unwrap();
-}
-
-fn replace(dir: &Path, name: &str, from: &str, to: &str) {
-    let text = fs::read_to_string(dir.join(name)).unwrap();
-    assert!(text.contains(from), "{name} has no {from}");
-    fs::write(dir.join(name), text.replace(from, to)).unwrap();
-}
 
 const WEIGHTS: &str = "model.safetensors";
 

@@ -32,6 +32,11 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::with(|_| vec![])
+    }
+
+    /// With further repositories, made of what is in the folder.
+    fn with(more: impl FnOnce(&Path) -> Vec<Repo>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let spec = TinySpec { words: tiny::WORDS, ..TinySpec::laws(Family::Qwen2_5Vl) };
@@ -41,8 +46,9 @@ impl Place {
         let ask = json!([{"type": "image", "image": "cat.png"}, {"type": "text", "text": "What is it?"}]);
         let row = json!({"id": 1, "messages": [{"role": "user", "content": ask}], "completion": "a cat"});
         fs::write(at("in.jsonl"), format!("{row}\n")).unwrap();
-        let server = Server::start(vec![model(&at("local")), data(&at("cat.png"))]);
-        Self { folder, server }
+        let mut repos = vec![model(&at("local")), data(&at("cat.png"))];
+        repos.extend(more(folder.path()));
+        Self { server: Server::start(repos), folder }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -207,4 +213,56 @@ fn a_run_keeps_the_commits_of_what_its_recipe_names() {
         assert!(resolved.contains(&pinned), "{pinned} in {resolved}");
     }
     place.done(&["train", "--resume", "run", "train.steps=2"], &OFFLINE);
+}
+
+const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+
+/// An adapter of a short run, in `adapter` and as a repository beside a file that nobody needs.
+fn adapter(folder: &Path) -> Repo {
+    let text = "out = \"run\"\n[model]\npath = \"local\"\n[model.lora]\nrank = 2\n[data]\ntask = \"shapes\"\nsize = 56\n[rollout]\nprompts = 2\ngroup = 2\nmax_tokens = 2\n[[term]]\nname = \"entropy\"\nweight = -0.1\n[optim]\nlr = 0.01\n[train]\nsteps = 2\n";
+    fs::write(folder.join("lora.toml"), text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    let output = command.current_dir(folder).args(["train", "lora.toml"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::rename(folder.join("run/checkpoints/step-000002"), folder.join("adapter")).unwrap();
+    let file = |name: &str| (name.to_owned(), fs::read(folder.join("adapter").join(name)).unwrap());
+    let files = vec![file(ADAPTER[0]), file(ADAPTER[1]), ("training_args.bin".into(), vec![0; 9000])];
+    Repo::new("models", "org/adapter", files)
+}
+
+#[test]
+fn an_adapter_has_a_name_too_and_a_run_that_trains_one_goes_on_from_it() {
+    let place = Place::with(|folder| vec![adapter(folder)]);
+    let score = |words_: &str| {
+        place.done(&words(&format!("score --model org/tiny in.jsonl --out out.jsonl{words_}")), &[]);
+        fs::read(place.at("out.jsonl")).unwrap()
+    };
+    let (bare, here) = (score(""), score(" --adapter adapter"));
+    place.fetched();
+    assert!(score(" --adapter org/adapter") == here && here != bare);
+    assert_eq!(place.fetched(), ADAPTER);
+    place.done(&words("generate --model org/tiny --adapter org/adapter in.jsonl --out g.jsonl"), &OFFLINE);
+    place.done(&words("merge org/tiny --adapter org/adapter --out merged"), &OFFLINE);
+    place.done(&words("score --model merged in.jsonl --out out.jsonl"), &[]);
+    place.done(
+        &words("eval --task data --data org/set@test --model org/tiny --adapter org/adapter --max-tokens 2 --out evaluated"),
+        &[],
+    );
+    let records = fs::read_to_string(place.at("evaluated/records.jsonl")).unwrap();
+    assert!(records.contains("\"model\":\"tiny@") && records.contains("+adapter@"), "{records}");
+    // A model where an adapter should be has not its files.
+    let told = place.refused(&words("score --model org/tiny --adapter org/tiny in.jsonl --out x.jsonl"), &[]);
+    assert!(told.contains("org/tiny") && told.contains(ADAPTER[0]), "{told}");
+
+    let text = fs::read_to_string(place.at("lora.toml")).unwrap().replace("[model.lora]\nrank = 2\n", "");
+    let further =
+        text.replace("\"local\"", "\"org/tiny\"\nadapter = \"org/adapter\"").replace("\"run\"", "\"more\"");
+    fs::write(place.at("further.toml"), further).unwrap();
+    place.done(&["train", "further.toml", "train.steps=1"], &[]);
+    let resolved = fs::read_to_string(place.at("more/recipe.resolved.toml")).unwrap();
+    for pinned in ["tiny", "adapter"].map(|name| format!("org/{name}@{}", commit('a'))) {
+        assert!(resolved.contains(&pinned), "{pinned} in {resolved}");
+    }
+    // The model is no part of a checkpoint: a run that goes on finds it where it was.
+    place.done(&["train", "--resume", "more", "train.steps=2"], &OFFLINE);
 }

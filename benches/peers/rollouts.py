@@ -3,117 +3,42 @@
     vllm_cpu.sh install VENV                                                          (once)
     rollouts.py --venv VENV --foveate target/release/foveate --out DIR [--steps 20] [--port 8311] [--only NAME,...]
 
-Makes a warmed-up model with `foveate train`, serves it with vllm_cpu.sh, and runs the same recipe
+Makes a slightly warmed-up model with `foveate train`, serves it with vllm_cpu.sh, and runs the same recipe
 
-    local    with rollouts by the model itself
-    server   with rollouts on the server
-    killed   the same, and the server is killed (SIGKILL) and started again in the middle of the rollouts
-    stale    the same, through a proxy that swallows every push after the third
-    adapter  with LoRA, whose adapters the server loads under names of their own
+    local            with rollouts by the model itself
+    server           with rollouts on the server
+    killed           the same, and the server is killed (SIGKILL) and started again: in the middle of rollouts, of a probe
+    stale            the same, through a proxy that swallows every push after the third
+    adapter-local    with LoRA, by the model itself
+    adapter          the same on the server, which loads each step's adapter under a name of its own
+    adapter-killed   the same, killed as above
+    adapter-partial  LoRA on the vision tower too, of which this server was not told: it leaves those adapters out
 
 Prints what metrics.jsonl says of each: rewards, the probe after every push, the gap between sampler and trainer, times.
-Fails unless `server` and `killed` end with all their steps and answers and every probe passed, and `stale` is refused.
+Fails unless every run ends with all of its steps and answers, every probe passed, and a reward that rose; `stale` and
+`adapter-partial` must be refused, and no server may be left with adapters of old steps.
 """
 import argparse
-import http.server
+import itertools
 import json
-import os
 import pathlib
-import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
+import tomllib
+
+from servers import Proxy, vllm
 
 HERE = pathlib.Path(__file__).parent
 RECIPE = HERE / "rollouts.toml"
-
-
-class Vllm:
-    def __init__(self, venv, model, port, log, *options):
-        self.command = [str(HERE / "vllm_cpu.sh"), "serve", str(venv), str(model), str(port), *options]
-        self.url, self.log = f"http://127.0.0.1:{port}", log
-        self.start()
-
-    def start(self):
-        env = os.environ | {"OMP_WAIT_POLICY": "passive"}
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=env, start_new_session=True)
-
-    def wait(self, seconds=400):
-        end = time.time() + seconds
-        while time.time() < end:
-            if self.process.poll() is not None:
-                sys.exit(f"the server ended; see {self.log}")
-            try:
-                urllib.request.urlopen(f"{self.url}/health", timeout=2).read()
-                return
-            except OSError:
-                time.sleep(0.5)
-        sys.exit(f"no server after {seconds} s; see {self.log}")
-
-    def kill(self):
-        """The server and its workers, as they are."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
-
-
-class Proxy:
-    """Between trainer and server: writes down what is said, and swallows pushes after the first `pushes`."""
-
-    def __init__(self, url, pushes=None, record=None):
-        self.lock, self.left, self.record, outer = threading.Lock(), pushes, record, self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def pass_on(self):
-                body = self.rfile.read(int(self.headers.get("content-length", 0))) or None
-                if self.path.startswith("/collective_rpc") and outer.swallows():
-                    return self.reply(200, b'{"results":[null]}')
-                request = urllib.request.Request(url + self.path, body, method=self.command,
-                                                 headers={"content-type": "application/json"})
-                try:
-                    with urllib.request.urlopen(request, timeout=300) as answer:
-                        status, text = answer.status, answer.read()
-                except urllib.error.HTTPError as error:
-                    status, text = error.code, error.read()
-                outer.write(self.command, self.path, body, status, text)
-                self.reply(status, text)
-
-            def reply(self, status, text):
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST = pass_on
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def swallows(self):
-        with self.lock:
-            if self.left is None:
-                return False
-            self.left -= 1
-            return self.left < 0
-
-    def write(self, method, path, body, status, text):
-        if self.record is not None:
-            asked = json.loads(body) if body else None
-            with self.lock:
-                self.record.append((method, path, asked, status, text))
+RUNS = ["local", "server", "killed", "stale", "adapter-local", "adapter", "adapter-killed", "adapter-partial"]
+ROLLOUT = tomllib.loads(RECIPE.read_text())["rollout"]
+PROMPTS, PROBES = ROLLOUT["prompts"], 4
+ADAPTER = ["model.lora.rank=8", "model.lora.alpha=16", "optim.lr=5e-3"]
+# Runs that must end by themselves: further words, their steps at the most, and what they say.
+REFUSED = {"stale": ([], 3, "did not take the new weights"),
+           "adapter-partial": (['model.lora.target_modules="all-linear"'], 2, "the server leaves them out")}
 
 
 def lines(run):
@@ -122,37 +47,45 @@ def lines(run):
     return [row for row in rows if row["stage"] == "train"]
 
 
+def mean(rows, key):
+    return sum(row[key] for row in rows) / len(rows)
+
+
+def total(rows, key):
+    return sum(row.get(key, 0.0) for row in rows)
+
+
 def describe(name, run, wall):
     rows = lines(run)
-    mean = lambda key, part: sum(row[key] for row in part) / len(part)  # noqa: E731
     top = lambda key: max(row.get(key, float("nan")) for row in rows)  # noqa: E731
-    total = lambda key: sum(row.get(key, 0.0) for row in rows)  # noqa: E731
-    fifth = max(1, len(rows) // 4)
-    print(f"{name:8} {len(rows)} steps, reward {mean('reward/mean', rows[:fifth]):.3f} -> "
-          f"{mean('reward/mean', rows[-fifth:]):.3f} (means of {fifth} steps), {wall:.0f} s")
+    part = max(1, len(rows) // 4)
+    first, last = mean(rows[:part], "reward/mean"), mean(rows[-part:], "reward/mean")
+    print(f"{name}: {len(rows)} steps, reward {first:.3f} -> {last:.3f} (means of {part} steps), {wall:.0f} s")
     if "probe/gap" in rows[0]:
-        print(f"         probe gap at most {top('probe/gap'):.1e} (one token {top('probe/gap/max'):.1e}), "
-              f"moved at least {min(row['probe/moved'] for row in rows[1:]):.1e}; "
-              f"sampler gap {mean('logp/sampler_gap', rows):.1e}, one token {top('logp/sampler_gap/max'):.1e}")
-        print(f"         pushes {total('sync/pushes'):.0f}, asked again {total('engine/asked_again'):.0f}; a step: sync "
-              f"{mean('time/sync_s', rows):.2f} s, rollouts {mean('time/rollout_s', rows):.2f} s, update "
-              f"{mean('time/update_s', rows):.2f} s", flush=True)
-    return rows
+        # What is pushed again moves nothing.
+        moved = min((row["probe/moved"] for row in rows[1:] if row["sync/pushes"] == 1), default=float("nan"))
+        print(f"    probe gap at most {top('probe/gap'):.1e} (one token {top('probe/gap/max'):.1e}), "
+              f"moved at least {moved:.1e}; "
+              f"sampler gap {mean(rows, 'logp/sampler_gap'):.1e}, one token {top('logp/sampler_gap/max'):.1e}")
+        print(f"    pushes {total(rows, 'sync/pushes'):.0f}, asked again {total(rows, 'engine/asked_again'):.0f}; a step: sync "
+              f"{mean(rows, 'time/sync_s'):.2f} s, rollouts {mean(rows, 'time/rollout_s'):.2f} s, update "
+              f"{mean(rows, 'time/update_s'):.2f} s", flush=True)
+    return rows, last > 1.2 * first
 
 
 class Bench:
     def __init__(self, args):
         self.args, self.out = args, args.out.resolve()
         self.out.mkdir(parents=True, exist_ok=True)
+        self.known = set()
 
-    def train(self, name, *words, wait=True):
-        run = self.out / name
+    def train(self, name, *words):
+        """The run NAME: its exit code, its steps, and whether its reward rose."""
+        run, begun = self.out / name, time.time()
         command = [self.args.foveate, "train", str(RECIPE), f"out={run}", f"train.steps={self.args.steps}", *words]
-        log = open(self.out / f"{name}.log", "w")
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        if wait:
-            process.wait()
-        return process, run
+        with open(self.out / f"{name}.log", "w") as log:
+            code = subprocess.run(command, stdout=log, stderr=log).returncode
+        return code, *describe(name, run, time.time() - begun)
 
     def warm(self):
         start = self.out / "warm"
@@ -161,13 +94,83 @@ class Bench:
             subprocess.run([self.args.foveate, "train", str(RECIPE), *words], check=True, stdout=subprocess.DEVNULL)
         return start / (start / "latest").read_text().strip()
 
-    def kill_in_the_middle(self, server, process, run, step):
-        while len(lines(run)) < step and process.poll() is None:
-            time.sleep(0.05)
-        time.sleep(self.args.delay)
-        server.kill()
-        time.sleep(2)
-        server.start()
+    def whole(self, name, rows):
+        """Whether every answer was written down."""
+        answers = sum(1 for _ in (self.out / name / "completions.jsonl").open())
+        whole = answers == len(rows) * PROMPTS * ROLLOUT["group"]
+        print(f"    {answers} answers written down" + ("" if whole else ": SOME ARE MISSING"), flush=True)
+        return whole
+
+    def tidy(self, server):
+        """Whether the server has no more than the last adapter of a run."""
+        names = {model["id"] for model in server.call("/v1/models")["data"]} - {"policy"}
+        new, self.known = names - self.known, self.known | names
+        print(f"    adapters left at the server: {', '.join(sorted(new))}", flush=True)
+        return len(new) == 1
+
+    def compare(self, name, other):
+        """Said, not asked: vLLM does not promise the same answers twice."""
+        if (self.out / other).exists():
+            files = [next((self.out / run / "checkpoints").glob("step-*/*model.safetensors")) for run in (name, other)]
+            same = files[0].read_bytes() == files[1].read_bytes()
+            print(f"    weights in the end are {'' if same else 'not '}those of {other}, to the byte", flush=True)
+
+
+def nothing(path, body):
+    """Before a call."""
+
+
+def swallowing(pushes):
+    """Before a call: pushes after the first `pushes` do not reach the server."""
+    told = itertools.count()
+    return lambda path, _: {"results": [None]} if path == "/collective_rpc" and next(told) >= pushes else None
+
+
+def killing(server, rollouts, probes):
+    """Before a call: the server is killed at the call number `rollouts` for answers that are trained on, and again at the
+    one number `probes` for the probe; each time it is started again two seconds later."""
+    calls = {"rollouts": itertools.count(1), "probes": itertools.count(1)}
+    at = {"rollouts": rollouts, "probes": probes}
+
+    def before(path, body):
+        if not path.endswith("/chat/completions"):
+            return
+        kind = "rollouts" if body["n"] > 1 else "probes"
+        if next(calls[kind]) == at[kind]:
+            server.kill()
+            threading.Timer(2, server.start).start()
+
+    return before
+
+
+def refused(said, rows, steps, why):
+    """Whether a run ended by itself after `steps` steps at the most, for that reason."""
+    print("   ", " ".join(said[said.find("server http"):].split())[:600], flush=True)
+    return len(rows) <= steps and why in said
+
+
+def one(bench, server, name, model):
+    """Whether the run NAME went as it must."""
+    steps, adapts = bench.args.steps, name.startswith("adapter")
+    words = [f"model.path={model}", *(ADAPTER if adapts else [])]
+    if server:
+        calls = steps // 2 * PROMPTS + PROMPTS // 2, steps * 3 // 4 * PROBES + PROBES // 2
+        before = swallowing(3) if name == "stale" else killing(server, *calls) if "killed" in name else nothing
+        words += ["rollout.engine=server", f"rollout.server.url={Proxy(server.url, before).url}"]
+    if name in REFUSED:
+        words += REFUSED[name][0]
+    code, rows, rose = bench.train(name, *words)
+    said = (bench.out / f"{name}.log").read_text()
+    if name in REFUSED:
+        return code == 1 and refused(said, rows, *REFUSED[name][1:])
+    if code:
+        print(said[-1500:])
+        return False
+    good = bench.whole(name, rows) and len(rows) == steps and rose
+    if "killed" in name:
+        bench.compare(name, "adapter" if adapts else "server")
+        good &= total(rows, "engine/asked_again") > 0 and total(rows, "sync/pushes") > steps
+    return bench.tidy(server) and good if adapts and server else good
 
 
 def main():
@@ -176,56 +179,21 @@ def main():
     parser.add_argument("--foveate", required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--warmup", type=int, default=60)
+    parser.add_argument("--warmup", type=int, default=25)
     parser.add_argument("--port", type=int, default=8311)
-    parser.add_argument("--delay", type=float, default=1.0, help="seconds into a step before the server is killed")
-    parser.add_argument("--only", default="local,server,killed,stale")
+    parser.add_argument("--only", default=",".join(RUNS))
     args = parser.parse_args()
-    bench, wanted, good = Bench(args), args.only.split(","), True
+    bench, wanted, failed = Bench(args), args.only.split(","), []
     model = bench.warm()
-    if "local" in wanted:
-        begun = time.time()
-        process, run = bench.train("local", f"model.path={model}")
-        good &= process.returncode == 0 and len(describe("local", run, time.time() - begun)) == args.steps
-    served = [name for name in wanted if name != "local"]
-    if not served:
-        sys.exit(not good)
-    options = ["--enable-lora", "--max-lora-rank", "8"] if "adapter" in wanted else []
-    server = Vllm(args.venv, model, args.port, bench.out / "vllm.log", *options)
-    try:
-        begun = time.time()
-        server.wait()
-        print(f"vLLM is there after {time.time() - begun:.0f} s", flush=True)
-        for name in served:
-            good &= one(bench, server, name, model)
-    finally:
-        server.kill()
-    sys.exit(not good)
-
-
-def one(bench, server, name, model):
-    steps = bench.args.steps
-    words = [f"model.path={model}", "rollout.engine=server", f"rollout.server.url={server.url}"]
-    if name == "stale":
-        words[-1] = f"rollout.server.url={Proxy(server.url, pushes=3).url}"
-    if name == "adapter":
-        words += ["model.lora.rank=8", "model.lora.alpha=16", "optim.lr=5e-3"]
-    begun = time.time()
-    process, run = bench.train(name, *words, wait=name != "killed")
-    if name == "killed":
-        bench.kill_in_the_middle(server, process, run, steps // 2)
-        process.wait()
-    rows = describe(name, run, time.time() - begun)
-    if name == "stale":
-        said = (bench.out / "stale.log").read_text()
-        print("        ", " ".join(said[said.find("server http"):].split())[:600], flush=True)
-        return process.returncode == 1 and len(rows) == 3 and "did not take the new weights" in said
-    if process.returncode:
-        print((bench.out / f"{name}.log").read_text()[-1500:])
-    answers = sum(1 for _ in (run / "completions.jsonl").open())
-    whole = answers == len(rows) * rows[0]["groups/asked"] * rows[0].get("groups/size", 8)
-    print(f"         {answers} answers written down" + ("" if whole else ": SOME ARE MISSING"), flush=True)
-    return process.returncode == 0 and len(rows) == steps and whole
+    failed += [name for name in wanted if "local" in name and not one(bench, None, name, model)]
+    # A server that was given weights is none to put an adapter on.
+    for options in [[], ["--enable-lora", "--max-lora-rank", "8"]]:
+        names = [name for name in wanted if "local" not in name and name.startswith("adapter") == bool(options)]
+        if names:
+            with vllm(args.venv, model, args.port, bench.out / "vllm.log", *options) as server:
+                print(f"vLLM is there after {server.wait():.0f} s", flush=True)
+                failed += [name for name in names if not one(bench, server, name, model)]
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
 if __name__ == "__main__":

@@ -12,26 +12,12 @@ it was about. Fails unless all answers of the server came and all are equal. Tri
 """
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 
-
-def wait_until_up(url, server, seconds):
-    end = time.time() + seconds
-    while time.time() < end:
-        if server.poll() is not None:
-            sys.exit(f"the server ended with {server.returncode}")
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=2).read()
-            return
-        except OSError:
-            time.sleep(0.5)
-    sys.exit(f"no server after {seconds} s")
+from servers import Server
 
 
 def records(folder):
@@ -65,18 +51,16 @@ def main():
     parser.add_argument("--limit", default="60")
     parser.add_argument("--port", default="8123")
     args = parser.parse_args()
-    model, url = str(args.dir.resolve()), f"http://127.0.0.1:{args.port}"
-    env = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"}
-    command = [str(pathlib.Path(sys.executable).parent / "transformers"), "serve", model, "--device", "cpu",
+    model = str(args.dir.resolve())
+    command = [pathlib.Path(sys.executable).parent / "transformers", "serve", model, "--device", "cpu",
                "--dtype", "float32", "--host", "127.0.0.1", "--port", args.port]
-    with tempfile.TemporaryDirectory() as tmp, open(os.path.join(tmp, "serve.log"), "w") as log:
+    with tempfile.TemporaryDirectory() as tmp:
         tmp = pathlib.Path(tmp)
-        server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            wait_until_up(url, server, 300)
+        with Server(command, args.port, tmp / "serve.log") as server:
+            server.wait(300)
             asked = [args.foveate, "eval", "--task", args.task, "--size", args.size, "--limit", args.limit, "--seed", "7",
                      "--corruptions", "gaussian_noise,contrast,pixelate", "--severities", "3", "--max-tokens", "8"]
-            server_words = ["--endpoint", f"{url}/v1", "--served-model", model, "--processor", model, "--no-token-ids",
+            server_words = ["--endpoint", f"{server.url}/v1", "--served-model", model, "--processor", model, "--no-token-ids",
                             "--concurrency", "4"]
             failed = False
             for what, words in [("one turn", []), ("two turns", ["--turns", "brief"])]:
@@ -84,12 +68,8 @@ def main():
                 subprocess.run([*asked, *words, "--model", model, "--out", here], check=True)
                 done = subprocess.run([*asked, *words, *server_words, "--out", there])
                 if done.returncode:
-                    print((tmp / "serve.log").read_text()[-3000:])
-                    sys.exit(done.returncode)
+                    server.give_up(f"foveate eval ended with {done.returncode}")
                 failed |= compare(records(here), records(there), what)
-        finally:
-            server.terminate()
-            server.wait()
     sys.exit(failed)
 
 

@@ -62,7 +62,10 @@ pub fn run(args: &Args) -> Outcome<()> {
                 Some(title) => model.called(title),
                 None => model,
             };
-            let model = args.policy.adapter.iter().try_fold(model, |model, dir| model.with_adapter(dir))?;
+            let model = args.policy.adapter.iter().try_fold(model, |model, word| {
+                let place = hub::adapter(word, Some(stop))?;
+                Ok::<_, Failure>(model.with_adapter(&place.path, place.title.as_deref())?)
+            })?;
             for pixels in args.policy.budgets() {
                 let model = pixels.map_or_else(|| Ok(model.clone()), |most| model.with_max_pixels(most))?;
                 match args.policy.likelihood {

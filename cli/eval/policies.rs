@@ -26,8 +26,8 @@ pub struct Args {
     /// A model, run in this process: a Hugging Face directory, or a name on the hub, ORG/NAME[@REVISION]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// An adapter on the model (LoRA), of a run that trained one or made by PEFT
-    #[arg(long, value_name = "DIR", requires = "model")]
+    /// An adapter on the model (LoRA), of a run that trained one or made by PEFT: a directory, or a name on the hub
+    #[arg(long, value_name = "ADAPTER", requires = "model")]
     pub adapter: Option<PathBuf>,
     /// A server with OpenAI's chat completions: http://HOST:PORT/v1. A key is read from OPENAI_API_KEY
     #[arg(long, value_name = "URL", requires = "served_model")]

@@ -1,7 +1,8 @@
-//! Words that name a model or data, here or on the hub, to paths on this disk.
+//! Words that name a model, an adapter or data, here or on the hub, to paths on this disk.
 //!
-//! Decides what is fetched of a repository: [`model`] and [`data`] say which files. What a name looks like and
-//! how files come is the crate `foveate-hub`'s; a path that is here is given back as it is, and nothing is asked.
+//! Decides what is fetched of a repository: [`model`], [`adapter`] and [`data`] say which files. What a name
+//! looks like and how files come is the crate `foveate-hub`'s; a path that is here is given back as it is, and
+//! nothing is asked.
 
 mod bar;
 mod data;
@@ -13,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 pub use data::{Reader, data, data_here};
 use foveate_hub::{Error, Hub, Settings};
-pub use model::{Need, model};
+pub use model::{Need, adapter, model};
 pub use recipe::locate;
 
 use crate::failure::{Failure, Outcome};

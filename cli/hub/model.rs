@@ -1,4 +1,4 @@
-//! Which files of a repository are a model.
+//! Which files of a repository are a model, and which an adapter.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -38,6 +38,9 @@ const FILES: [(Need, &[&str]); 4] = [
 /// Those without which there is no model, and the need that they belong to.
 const NEEDED: [(Need, &str); 2] = [(Need::Config, "config.json"), (Need::Processor, "tokenizer.json")];
 
+/// The files of an adapter.
+const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+
 /// Of the index, the part that says where tensors lie.
 #[derive(Deserialize)]
 struct Index {
@@ -46,21 +49,40 @@ struct Index {
 
 /// The directory of a model: a path as it is, or what `need` asks for of a name on the hub.
 pub fn model(word: &Path, need: Need, stop: Stop) -> Outcome<Place> {
+    repository(word, stop, |snapshot, fetch| {
+        let mut files = wanted(snapshot, need);
+        if files.contains(&WEIGHTS) {
+            files.retain(|file| *file != INDEX);
+        }
+        fetch(&files)?;
+        if files.contains(&INDEX) {
+            let shards = shards(&snapshot.dir().join(INDEX))?;
+            fetch(&shards.iter().map(String::as_str).collect::<Vec<_>>())?;
+        }
+        Ok(())
+    })
+}
+
+/// The directory of an adapter: a path as it is, or the files of a name on the hub.
+pub fn adapter(word: &Path, stop: Stop) -> Outcome<Place> {
+    repository(word, stop, |_, fetch| fetch(&ADAPTER))
+}
+
+/// Fetches some files.
+type Fetch<'a> = &'a dyn Fn(&[&str]) -> Outcome<()>;
+
+/// A path as it is, or the directory of a repository of which `choose` has fetched files.
+fn repository(
+    word: &Path,
+    stop: Stop,
+    choose: impl FnOnce(&Snapshot, Fetch) -> Outcome<()>,
+) -> Outcome<Place> {
     let text = word.to_string_lossy();
     let Some(name) = Name::model(&text)? else { return Ok(Place::path(word)) };
     let fault = of_word(&text);
     let (hub, bar) = (open()?, Bar::new(&name.id, stop));
     let snapshot = hub.open(&name, &bar).map_err(&fault)?;
-    let mut files = wanted(&snapshot, need);
-    if files.contains(&WEIGHTS) {
-        files.retain(|file| *file != INDEX);
-    }
-    snapshot.fetch(&files, &bar).map_err(&fault)?;
-    if files.contains(&INDEX) {
-        let shards = shards(&snapshot.dir().join(INDEX))?;
-        let shards: Vec<&str> = shards.iter().map(String::as_str).collect();
-        snapshot.fetch(&shards, &bar).map_err(&fault)?;
-    }
+    choose(&snapshot, &|files| snapshot.fetch(files, &bar).map_err(&fault))?;
     let title = name.id.rsplit('/').next().map(str::to_owned);
     Ok(Place { path: snapshot.dir(), pinned: Some(snapshot.pinned().word()), title })
 }

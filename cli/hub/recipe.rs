@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use foveate_trainer::recipe::Recipe;
 
-use super::{Need, Place, Reader, Stop, data, model};
+use super::{Need, Place, Reader, Stop, adapter, data, model};
 use crate::failure::Outcome;
 
 /// Fetches what the recipe names, and writes the commits into it, so that the run's own recipe means the same
@@ -13,6 +13,9 @@ pub fn locate(recipe: &mut Recipe, weights: bool, stop: Stop) -> Outcome<()> {
     if recipe.model.tiny().is_none() && weights {
         let place = model(&recipe.model.path, Need::Weights, stop)?;
         settle(place, &mut recipe.model.path, &mut recipe.model.found);
+    }
+    if let Some(word) = recipe.model.adapter.as_mut().filter(|_| weights) {
+        settle(adapter(word, stop)?, word, &mut recipe.model.adapter_found);
     }
     let training = (recipe.data.task.as_str(), &mut recipe.data.path, &mut recipe.data.found);
     let measured = recipe.eval.iter_mut().map(|eval| (eval.task.as_str(), &mut eval.path, &mut eval.found));

@@ -102,7 +102,7 @@ pub enum Error {
         tokens: usize,
         /// The largest mean difference that is allowed.
         tolerance: f64,
-        /// The earlier weights that it has instead, where that is known.
+        /// The weights that it has instead, where that is known.
         held: Box<str>,
     },
     /// The run was told to stop while it waited.

@@ -59,7 +59,7 @@ impl LocalPolicy {
         if let Some(lora) = &recipe.lora {
             self.model.add_adapter(lora, seed(run_seed, Purpose::Adapter, 0, 0, 0))?;
         }
-        if let Some(dir) = &recipe.adapter {
+        if let Some(dir) = recipe.adapter_dir() {
             self.model.load_adapter(dir)?;
         }
         Ok(())

@@ -101,7 +101,19 @@ impl Place {
     fn weights(&self, out: &str) -> Vec<u8> {
         weights(&self.out(out), 3)
     }
+
+    fn adapter(&self, out: &str) -> Vec<u8> {
+        std::fs::read(self.out(out).join("checkpoints/step-000003/adapter_model.safetensors")).unwrap()
+    }
 }
+
+/// LoRA on every linear layer, by steps that are seen in 16 tokens.
+const ADAPTER: [&str; 4] = [
+    "model.lora.rank=2",
+    "model.lora.alpha=4.0",
+    "model.lora.target_modules=\"all-linear\"",
+    "optim.lr=1e-3",
+];
 
 fn weights(run: &Path, step: u64) -> Vec<u8> {
     std::fs::read(run.join(format!("checkpoints/step-{step:06}/model.safetensors"))).unwrap()
@@ -214,6 +226,44 @@ fn a_stale_server_is_caught_and_the_work_is_kept() {
     let Error::Stale { gap, tolerance, .. } = &error else { panic!("{error}") };
     assert!(gap * 10.0 < *tolerance, "{error}");
     assert!(error.to_string().contains("did not take the new weights"), "{error}");
+}
+
+#[test]
+fn adapters_are_loaded_under_names_of_their_own_and_old_ones_are_dropped() {
+    let place = Place::new();
+    let server = place.serve(Manner::Vllm, SOUND);
+    let lines = place.good("sound", &server, &ADAPTER);
+    for (step, line) in lines.iter().enumerate() {
+        assert!(number(line, "probe/gap") < 1e-5 && number(line, "logp/sampler_gap/max") < 1e-4, "{line}");
+        let moved = line.get("probe/moved").is_some_and(|moved| moved.as_f64().unwrap() > 1e-4);
+        assert_eq!((step > 0, number(line, "sync/pushes")), (moved, 1.0), "{line}");
+    }
+    let left: Vec<String> = server.inner.adapted.lock().unwrap().keys().cloned().collect();
+    assert!(left.len() == 1 && left[0].ends_with("-000002"), "{left:?}");
+    // A server that was started again, in rollouts and in a probe, knows none of them.
+    let fate: Fate = |call| match call {
+        14 | 27 => Some(Fault::Restart(3)),
+        18 => Some(Fault::Replaced),
+        _ => None,
+    };
+    let lines = place.good("again", &place.serve(Manner::Vllm, fate), &ADAPTER);
+    assert!(lines.iter().map(|line| number(line, "sync/pushes")).sum::<f64>() > 3.0);
+    assert!(place.adapter("again") == place.adapter("sound"));
+}
+
+#[test]
+fn a_server_that_leaves_out_the_adapters_of_the_tower_is_caught() {
+    let place = Place::new();
+    let server = place.serve(Manner::Vllm, SOUND);
+    server.inner.blind.store(true, Ordering::SeqCst);
+    // A new adapter changes nothing, so the first push is not missed.
+    let error = place.run("blind", &server, &ADAPTER).unwrap_err();
+    let Error::Stale { gap, tolerance, .. } = &error else { panic!("{error}") };
+    assert!(gap * 2.0 < *tolerance, "{error}");
+    let message = error.to_string();
+    for part in ["-000001", "without its adapters on the vision tower", "--enable-tower-connector-lora"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
 }
 
 #[test]

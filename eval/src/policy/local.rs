@@ -54,22 +54,21 @@ impl Local {
         Ok(Self { dir, adapter, name, processor, sampling, model: Arc::default(), threads })
     }
 
-    /// The same model with the adapter in `dir` on it: another model to every record.
+    /// The same model with the adapter in `dir` on it: another model to every record. `title` is what the adapter is
+    /// called, if not as its directory.
     ///
     /// # Errors
     /// A directory that holds no adapter.
-    pub fn with_adapter(self, dir: &Path) -> Result<Self> {
+    pub fn with_adapter(self, dir: &Path, title: Option<&str>) -> Result<Self> {
         let config = dir.join("adapter_config.json");
         std::fs::metadata(&config).map_err(Error::io(&config))?;
-        let name = format!("{}+{}", self.name, name_of(dir)?);
+        let name = format!("{}+{}", self.name, retitled(name_of(dir)?, title));
         Ok(Self { adapter: Some(dir.into()), name, model: Arc::default(), ..self })
     }
 
     /// The same model under another name than its directory's; what tells its files apart stays.
-    pub fn called(mut self, name: &str) -> Self {
-        let (_, digits) = self.name.rsplit_once('@').unwrap_or_default();
-        self.name = format!("{name}@{digits}");
-        self
+    pub fn called(self, name: &str) -> Self {
+        Self { name: retitled(self.name, Some(name)), ..self }
     }
 
     /// The same model under another largest area of pictures; the weights are shared.
@@ -188,6 +187,14 @@ fn name_of(dir: &Path) -> Result<String> {
     let full = dir.canonicalize().map_err(Error::io(dir))?;
     let last = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(format!("{last}@{}", fingerprint(dir)?))
+}
+
+/// `name` with `title` in place of its directory's; what tells its files apart stays.
+fn retitled(name: String, title: Option<&str>) -> String {
+    match (title, name.rsplit_once('@')) {
+        (Some(title), Some((_, digits))) => format!("{title}@{digits}"),
+        _ => name,
+    }
 }
 
 /// The seed of a question's draws: the beginning of its key.

@@ -3,6 +3,7 @@
 //! Decides what an engine is asked and what it gives back: token ids with their log-probabilities, never text.
 //! Knows nothing of tasks, rewards or losses. To add one: a file here, its `mod` line and its arms in `Reached`.
 
+mod evidence;
 mod local;
 mod probe;
 mod push;

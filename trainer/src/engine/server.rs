@@ -3,7 +3,8 @@
 //! Decides when weights are pushed: before the rollouts of every step, and again whenever the server may have
 //! been started anew. Only after the probe has passed is anything that it says believed.
 
-use super::probe::{Probe, Proof, Verdict};
+use super::evidence::Proof;
+use super::probe::{Probe, Verdict};
 use super::push::{PREFIX, Push};
 use super::request::Scale;
 use super::rounds::Rounds;
@@ -135,13 +136,12 @@ impl Server {
     /// # Errors
     /// A server that stays away or refuses; [`Error::Stale`] where it takes a push twice without effect.
     pub(super) fn bring(&self, policy: &LocalPolicy, stop: &AtomicBool) -> Result<()> {
-        let (clock, mut tries, mut stale) = (Instant::now(), 0, false);
+        let (clock, mut tries, mut again) = (Instant::now(), 0, false);
         loop {
             let why = match self.once(policy) {
                 Ok(()) => return Ok(()),
-                // It may have been started again between the push and the probe.
-                Err(Trouble::Error(error)) if !stale && matches!(*error, Error::Stale { .. }) => {
-                    stale = true;
+                Err(trouble) if !again && self.lacks_push(&trouble) => {
+                    again = true;
                     continue;
                 }
                 Err(Trouble::Fault(Fault::Passing { why, .. })) => why,
@@ -152,6 +152,14 @@ impl Server {
                 other => other,
             })?;
             tries += 1;
+        }
+    }
+
+    /// Whether a probe failed as where the server was started again between the push and the probe.
+    fn lacks_push(&self, trouble: &Trouble) -> bool {
+        match trouble {
+            Trouble::Error(error) => matches!(**error, Error::Stale { .. }),
+            Trouble::Fault(fault) => self.forgot(fault),
         }
     }
 

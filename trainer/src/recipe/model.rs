@@ -24,9 +24,12 @@ pub struct ModelRecipe {
     /// The parts that are trained: all of them where nothing is said, none beside an adapter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<Vec<PartName>>,
-    /// The directory of an adapter that is trained further, instead of the model.
+    /// An adapter that is trained further, instead of the model: a directory, or a name on the hub.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
+    /// Where it lies, for a name on the hub. No word of the file.
+    #[serde(skip)]
+    pub adapter_found: Option<PathBuf>,
     /// Recompute activations in the backward pass instead of keeping them.
     #[serde(skip_serializing_if = "Not::not")]
     pub checkpointing: bool,
@@ -47,9 +50,19 @@ pub struct ModelRecipe {
 
 impl Default for ModelRecipe {
     fn default() -> Self {
-        let (found, patch_size, train, lora, adapter) = (None, None, None, None, None);
-        let (path, device, gpu, dtype) = ("tiny".into(), None, 0, None);
-        Self { path, found, patch_size, train, adapter, checkpointing: false, device, gpu, dtype, lora }
+        Self {
+            path: "tiny".into(),
+            found: None,
+            patch_size: None,
+            train: None,
+            adapter: None,
+            adapter_found: None,
+            checkpointing: false,
+            device: None,
+            gpu: 0,
+            dtype: None,
+            lora: None,
+        }
     }
 }
 
@@ -69,6 +82,11 @@ impl ModelRecipe {
             device => device.unwrap_or("cpu").into(),
         };
         Ok(Placement::named("model", &device, self.dtype.as_deref().unwrap_or("f32"))?)
+    }
+
+    /// The directory of the adapter that is trained further.
+    pub fn adapter_dir(&self) -> Option<&Path> {
+        self.adapter_found.as_deref().or(self.adapter.as_deref())
     }
 
     /// Whether an adapter is trained and the model is not.

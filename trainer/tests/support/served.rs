@@ -12,6 +12,7 @@ use foveate_vision::generate::{Generated, Request, Sampling, Stop, generate};
 use foveate_vision::images::Patches;
 use foveate_vision::text::{Content, Message};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -53,6 +54,10 @@ pub struct Inner {
     manner: Manner,
     fate: Fate,
     policy: Mutex<LocalPolicy>,
+    /// By name, with the adapters that were loaded.
+    pub adapted: Mutex<BTreeMap<String, LocalPolicy>>,
+    /// Adapters of the vision tower are left out without a word, as vLLM does where it was not told of them.
+    pub blind: AtomicBool,
     version: Mutex<String>,
     /// Calls still to be refused.
     down: AtomicUsize,
@@ -73,6 +78,8 @@ impl Served {
             manner,
             fate,
             policy: Mutex::new(LocalPolicy::load(base).unwrap()),
+            adapted: Mutex::default(),
+            blind: AtomicBool::new(false),
             version: Mutex::new("default".into()),
             down: AtomicUsize::new(0),
             deaf: AtomicBool::new(false),
@@ -114,6 +121,11 @@ impl Inner {
                 self.load(body["kwargs"]["weights_path"].as_str().unwrap());
                 Reply::ok(json!({"results": [null]}))
             }
+            "/v1/load_lora_adapter" => self.load_adapter(&body),
+            "/v1/unload_lora_adapter" => match self.adapted.lock().unwrap().remove(name(&body)) {
+                Some(_) => Reply::ok("Success"),
+                None => Reply::status("404 Not Found", "{\"error\": {\"message\": \"cannot be found\"}}"),
+            },
             "/update_weights_from_disk" => {
                 self.load(body["model_path"].as_str().unwrap());
                 Reply::ok(json!({"success": true, "message": "Succeeded to update model weights."}))
@@ -135,6 +147,9 @@ impl Inner {
             _ => routes.extend(vllm.map(|route| ("POST", route))),
         }
         if self.manner == Manner::Vllm {
+            routes.extend(["/v1/load_lora_adapter", "/v1/unload_lora_adapter"].map(|route| ("POST", route)));
+        }
+        if self.manner == Manner::Vllm {
             routes.extend([("POST", "/update_weight_version"), ("GET", "/weight_info")]);
         }
         if self.manner != Manner::Unlisted {
@@ -150,8 +165,23 @@ impl Inner {
         }
     }
 
+    /// The model of the start with an adapter, under a name that must be new.
+    fn load_adapter(&self, body: &Value) -> Reply {
+        self.pushes.fetch_add(1, Ordering::SeqCst);
+        let mut policy = LocalPolicy::load(&self.base).unwrap();
+        policy.model.load_adapter(Path::new(body["lora_path"].as_str().unwrap())).unwrap();
+        if self.blind.load(Ordering::SeqCst) {
+            policy.model = policy.model.without_vision_adapter().unwrap();
+        }
+        match self.adapted.lock().unwrap().insert(name(body).into(), policy) {
+            None => Reply::ok("Success: LoRA adapter added successfully."),
+            Some(_) => Reply::status("400 Bad Request", "{\"error\": \"already been loaded\"}"),
+        }
+    }
+
     /// As it was when it was started.
     fn forget(&self) {
+        self.adapted.lock().unwrap().clear();
         *self.policy.lock().unwrap() = LocalPolicy::load(&self.base).unwrap();
         *self.version.lock().unwrap() = "default".into();
     }
@@ -171,7 +201,13 @@ impl Inner {
             Some(Fault::Replaced) => self.forget(),
             _ => {}
         }
-        let mut reply = self.answer(body);
+        let model = body["model"].as_str().unwrap();
+        let adapted = self.adapted.lock().unwrap();
+        let mut reply = match adapted.get(model) {
+            Some(policy) => self.answer(policy, body),
+            None if model == "policy" => self.answer(&self.policy.lock().unwrap(), body),
+            None => return Reply::status("404 Not Found", "{\"error\": \"The model does not exist.\"}"),
+        };
         if fate == Some(Fault::Abort) {
             reply["choices"][0]["finish_reason"] = "abort".into();
         }
@@ -182,10 +218,9 @@ impl Inner {
         }
     }
 
-    fn answer(&self, body: &Value) -> Value {
+    fn answer(&self, policy: &LocalPolicy, body: &Value) -> Value {
         assert_eq!((&body["logprobs"], &body["return_token_ids"]), (&json!(true), &json!(true)));
-        let policy = self.policy.lock().unwrap();
-        let (messages, patches) = conversation(&policy, &body["messages"]);
+        let (messages, patches) = conversation(policy, &body["messages"]);
         let prompt = Arc::new(policy.processor.prompt(&messages, &patches).unwrap());
         let n = body["n"].as_u64().unwrap() as usize;
         let request = Request { prompt: prompt.clone(), n, seed: body["seed"].as_u64().unwrap() };
@@ -212,6 +247,11 @@ impl Inner {
             "finish_reason": reason, "token_ids": said.ids, "logprobs": {"content": content},
         })
     }
+}
+
+/// Of an adapter.
+fn name(body: &Value) -> &str {
+    body["lora_name"].as_str().unwrap()
 }
 
 /// A request's messages with the patches of their pictures.

@@ -151,21 +151,36 @@ impl VisionLanguageModel {
 
     /// The model without its adapter, sharing its weights.
     pub fn without_adapter(&self) -> Self {
-        let (tower, decoder) = (self.tower.clone(), self.decoder.clone());
         let merged = self.adapter.as_ref().and_then(|adapter| adapter.merged.clone());
-        let mut base = Self {
-            config: self.config.clone(),
-            tower,
-            decoder,
-            parameters: self.parameters.clone(),
-            adapter: None,
-            checkpoint: self.checkpoint,
-            composed: self.composed,
-        };
+        let mut base = self.sharing();
         base.restore(merged);
         base.linears().for_each(|linear| linear.lora.clear());
         base.parameters.retain(|parameter| !parameter.adapter);
         base
+    }
+
+    /// The model with its adapter on the language model alone, sharing its weights; `None` where tower and
+    /// mergers have none, or it is merged.
+    pub fn without_vision_adapter(&self) -> Option<Self> {
+        let mut base = self.sharing();
+        let mut there = base.tower.linears().filter(|linear| !linear.lora.is_empty()).peekable();
+        there.peek()?;
+        there.for_each(|linear| linear.lora.clear());
+        base.parameters.retain(|parameter| !parameter.adapter || parameter.part == Part::Text);
+        Some(base)
+    }
+
+    /// The same layers once more, which share their weights.
+    fn sharing(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            tower: self.tower.clone(),
+            decoder: self.decoder.clone(),
+            parameters: self.parameters.clone(),
+            adapter: None,
+            checkpoint: self.checkpoint,
+            composed: self.composed,
+        }
     }
 
     /// Adds the adapter to the weights: the same function up to rounding, at the cost of the model itself. Its
