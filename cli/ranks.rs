@@ -16,15 +16,17 @@ const LOOK: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The ranks that this process was started with, which meet as `recipe` says; one alone if it was started
-/// alone.
-pub fn join(recipe: &Recipe) -> foveate_trainer::Result<Arc<dyn Collective>> {
+/// alone. Tells the recipe which GPU of the machine is this rank's.
+pub fn join(recipe: &mut Recipe) -> foveate_trainer::Result<Arc<dyn Collective>> {
+    let launch = launch::from_env()?;
+    recipe.model.gpu = launch.as_ref().map_or(0, |launch| launch.local_rank);
     let ranks = &recipe.ranks;
     let settings = Settings {
         engine: ranks.engine.clone(),
         deadline: Duration::from_secs(ranks.deadline_s),
         join: Duration::from_secs(ranks.deadline_s),
     };
-    Ok(foveate_ranks::join(launch::from_env()?.as_ref(), &settings)?)
+    Ok(foveate_ranks::join(launch.as_ref(), &settings)?)
 }
 
 /// Says in a failure which of several ranks it is.

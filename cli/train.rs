@@ -95,7 +95,7 @@ impl Args {
                 // With a checkpoint the model is the run's own, unless that is an adapter.
                 let weights = recipe.model.adapts() || !run.join("latest").exists();
                 hub::locate(&mut recipe, weights, Some(stop))?;
-                let ranks = ranks::join(&recipe)?;
+                let ranks = ranks::join(&mut recipe)?;
                 Ok(Trainer::resume_among(run, recipe, ranks)?)
             }
             (None, Some(file)) => {
@@ -112,8 +112,8 @@ impl Args {
     }
 }
 
-fn start(recipe: Recipe) -> Outcome<Trainer> {
-    let ranks = ranks::join(&recipe)?;
+fn start(mut recipe: Recipe) -> Outcome<Trainer> {
+    let ranks = ranks::join(&mut recipe)?;
     Ok(Trainer::start_among(recipe, ranks)?)
 }
 

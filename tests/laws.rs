@@ -85,6 +85,23 @@ fn the_divergence_of_two_images_equals_its_composition() {
 }
 
 #[test]
+fn checkpointing_changes_no_gradient_of_the_composition() {
+    every_family(|model, family| {
+        let pack = pack(&groups(model));
+        model.set_composed(true);
+        for parts in [&Part::ALL[..], &[Part::Text], &[Part::Merger]] {
+            model.set_trainable(parts);
+            let (kept, recomputed) = (GradSink::default(), GradSink::default());
+            model.set_checkpointing(false);
+            let values = scored(model, &pack, 0, &kept);
+            model.set_checkpointing(true);
+            assert!(values == scored(model, &pack, 0, &recomputed), "{family}");
+            assert_gradients(&gradients(model, &kept), &gradients(model, &recomputed), family);
+        }
+    });
+}
+
+#[test]
 fn checkpointing_changes_nothing() {
     every_family(|model, family| {
         let pack = pack(&groups(model));
@@ -270,6 +287,24 @@ fn decoding_equals_scoring_over_two_turns() {
         }
         let scored: Vec<f32> = model.token_logprobs(&pack, 0.9, None).unwrap().logp_n.to_vec1().unwrap();
         assert_close(&sampled, &scored, 1e-5, family);
+    });
+}
+
+#[test]
+fn decoding_by_compositions_equals_decoding() {
+    every_family(|model, family| {
+        let requests = requests(model);
+        let said = |model: &VisionLanguageModel| {
+            let talk = talk(model, &requests, 0);
+            let all: Vec<Generated> = talk.said.into_iter().flatten().flatten().collect();
+            let ids: Vec<Vec<u32>> = all.iter().map(|said| said.ids.clone()).collect();
+            (ids, all.iter().flat_map(|said| said.logp_raw.clone()).collect::<Vec<_>>())
+        };
+        let (kept, kept_logp) = said(model);
+        model.set_composed(true);
+        let (composed, composed_logp) = said(model);
+        assert_eq!(kept, composed, "{family}");
+        assert_close(&kept_logp, &composed_logp, 1e-5, family);
     });
 }
 

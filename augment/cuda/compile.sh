@@ -5,18 +5,11 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
-toolkit() {
-  local dir=$1 home=$1/root/nvidia/cu13 so plain
-  if [ ! -x "$home/bin/nvcc" ]; then
-    mkdir -p "$dir/wheels"
-    python3 -m pip download -q --no-deps -d "$dir/wheels" nvidia-cuda-nvcc==13.5.37 nvidia-cuda-runtime==13.5.37 \
-      nvidia-cuda-crt==13.5.37 nvidia-nvvm==13.5.37 nvidia-cuda-cccl==13.3.5.0.6 nvidia-cuda-nvrtc==13.5.37
-    for wheel in "$dir"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$dir/root"; done
-    chmod +x "$home"/bin/* "$home"/nvvm/bin/*
-  fi
-  export NVCC=$home/bin/nvcc PATH=$home/bin:$PATH
-}
-if [ "${1:-}" = --toolkit ]; then toolkit "$2"; shift 2; fi
+if [ "${1:-}" = --toolkit ]; then
+  "$here/../../.ci/cuda-toolkit" "$2" > /dev/null
+  source "$2/env.sh"
+  shift 2
+fi
 
 out=${1:-$(mktemp -d)}
 nvcc=${NVCC:-nvcc}

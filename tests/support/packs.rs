@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use foveate_vision::config::FAMILIES;
 use foveate_vision::generate::{Request, Sampling};
 use foveate_vision::images::Patches;
-use foveate_vision::models::VisionLanguageModel;
+use foveate_vision::models::{Placement, VisionLanguageModel};
 use foveate_vision::nn::GradSink;
 use foveate_vision::pack::{Continuation, Pack, PackBuilder};
 use foveate_vision::processor::Prompt;
@@ -18,10 +18,20 @@ pub const SEED: u64 = 7;
 
 /// Calls `law` with a small model of every family.
 pub fn every_family(law: impl Fn(&mut VisionLanguageModel, &str)) {
+    every_family_on(&Placement::default(), |_, model, family| law(model, family));
+}
+
+/// Calls `law` with a small model of every family, on the CPU in f32 and at `placement`.
+pub fn every_family_on(
+    placement: &Placement,
+    law: impl Fn(&mut VisionLanguageModel, &mut VisionLanguageModel, &str),
+) {
     for entry in &FAMILIES {
         let dir = tempfile::tempdir().unwrap();
         tiny::write(dir.path(), &TinySpec::laws(entry.family)).unwrap();
-        law(&mut VisionLanguageModel::load(dir.path()).unwrap(), entry.architecture);
+        let mut here = VisionLanguageModel::load(dir.path()).unwrap();
+        let mut there = VisionLanguageModel::load_on(dir.path(), placement).unwrap();
+        law(&mut here, &mut there, entry.architecture);
     }
 }
 
@@ -144,7 +154,7 @@ pub fn scored(
     let out = model.token_logprobs(pack, 0.8, Some(sink)).unwrap();
     let n = pack.targets_n.len();
     let weights: Vec<f32> = (first..first + n).map(|i| (hash(i, 3) % 100) as f32 / 50.0 - 0.7).collect();
-    let weights = Tensor::from_vec(weights, n, &candle_core::Device::Cpu).unwrap();
+    let weights = Tensor::from_vec(weights, n, out.logp_n.device()).unwrap();
     let loss = (&out.logp_n * &weights).unwrap().sum_all().unwrap();
     let loss = (loss + (out.entropy_n.clone() * 0.3).unwrap().sum_all().unwrap()).unwrap();
     model.backward(&loss, sink).unwrap();

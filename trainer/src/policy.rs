@@ -3,10 +3,9 @@
 use crate::recipe::{ModelRecipe, PartName, RolloutRecipe};
 use crate::seeds::{Purpose, seed};
 use crate::{Error, Result};
-use candle_core::Device;
 use foveate_vision::config::GenerationConfig;
 use foveate_vision::generate::Sampling;
-use foveate_vision::models::{Part, VisionLanguageModel};
+use foveate_vision::models::{Part, Placement, VisionLanguageModel};
 use foveate_vision::processor::Processor;
 use foveate_vision::weights::Precision;
 use std::path::{Path, PathBuf};
@@ -30,8 +29,16 @@ impl LocalPolicy {
     /// # Errors
     /// A directory that is not whole, or that names no id to end an answer with.
     pub fn load(dir: &Path) -> Result<Self> {
+        Self::load_on(dir, &Placement::default())
+    }
+
+    /// [`LocalPolicy::load`] onto a device, in the numbers of its choice.
+    ///
+    /// # Errors
+    /// As [`LocalPolicy::load`].
+    pub fn load_on(dir: &Path, placement: &Placement) -> Result<Self> {
         let policy = Self {
-            model: VisionLanguageModel::load_on(dir, &Device::Cpu)?,
+            model: VisionLanguageModel::load_on(dir, placement)?,
             processor: Processor::from_dir(dir)?,
             generation: GenerationConfig::from_dir(dir)?,
             origin: dir.canonicalize().unwrap_or_else(|_| dir.into()),

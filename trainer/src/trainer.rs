@@ -94,10 +94,11 @@ impl Trainer {
             let objective = Objective::new(&recipe.objective, &recipe.term)?;
             let source = open_source(&recipe)?;
             let given = match recipe.model.tiny() {
-                None => Some(prepared(LocalPolicy::load(recipe.model.dir())?, &recipe)?),
+                None => Some(prepared(read(recipe.model.dir(), &recipe)?, &recipe)?),
                 Some(_) => None,
             };
             let engine = Reached::by(&recipe, &*ranks)?;
+            recipe.model.placement()?;
             let run = ranks::first_on_rank_0(&*ranks, || match ranks.rank() {
                 0 => RunDir::create(&recipe.out, &text),
                 _ => RunDir::open(&recipe.out),
@@ -173,7 +174,7 @@ impl Trainer {
             policy = first_policy(&run, &recipe, &**ranks)?;
             policy.model.load_adapter(&latest)?;
         } else {
-            policy = LocalPolicy::load(&latest)?;
+            policy = read(&latest, &recipe)?;
         }
         policy.train(&recipe.model)?;
         let place = (run, engine, ranks.clone());
@@ -382,7 +383,7 @@ impl Trainer {
     fn first_model(&self) -> Result<VisionLanguageModel> {
         let dir = self.run.reference();
         if !self.recipe.model.adapts() {
-            return Ok(LocalPolicy::load(&dir)?.model);
+            return Ok(LocalPolicy::load_on(&dir, &self.recipe.model.placement()?)?.model);
         }
         let mut model = self.policy.model.without_adapter();
         if self.recipe.warmup.steps > 0 || self.recipe.model.adapter.is_some() {
@@ -514,16 +515,21 @@ fn prepared(mut policy: LocalPolicy, recipe: &Recipe) -> Result<LocalPolicy> {
     Ok(policy)
 }
 
+/// A model directory, where and in which numbers the recipe says.
+fn read(dir: &Path, recipe: &Recipe) -> Result<LocalPolicy> {
+    LocalPolicy::load_on(dir, &recipe.model.placement()?)
+}
+
 /// The model as it is before the first step, without an adapter: read, or made once from the run's seed.
 fn first_policy(run: &RunDir, recipe: &Recipe, ranks: &dyn Collective) -> Result<LocalPolicy> {
-    let Some(spec) = recipe.model.tiny() else { return LocalPolicy::load(recipe.model.dir()) };
+    let Some(spec) = recipe.model.tiny() else { return read(recipe.model.dir(), recipe) };
     ranks::first_on_rank_0(ranks, || {
         let dir = run.start();
         if !dir.is_dir() {
             let spec = TinySpec { seed: seed(recipe.seed, Purpose::Weights, 0, 0, 0), ..spec };
             run.whole(&dir, |dir| Ok(tiny::write(dir, &spec)?))?;
         }
-        LocalPolicy::load(&dir)
+        read(&dir, recipe)
     })
 }
 

@@ -141,6 +141,8 @@ fn errors_name_the_place_the_key_and_both_values() {
             &["objective.correction={name=\"token-mask\", high=0.5}"],
             &["token-mask", "at least 1", "0.5"],
         ),
+        ("[model]\ndevice = \"gpu\"\n", &[], &["r.toml:2", "model.device", "cuda:N", "gpu"]),
+        ("[model]\ndtype = \"f16\"\n", &[], &["r.toml:2", "model.dtype", "bf16", "f16"]),
         ("seed = \n", &[], &["r.toml", "1"]),
     ];
     for (text, overrides, parts) in cases {
@@ -148,6 +150,17 @@ fn errors_name_the_place_the_key_and_both_values() {
         for part in *parts {
             assert!(message.contains(part), "`{message}` does not say `{part}`");
         }
+    }
+}
+
+/// No machine has so many; without the feature `cuda` no machine has any.
+#[test]
+fn a_gpu_without_a_number_is_the_ranks_own() {
+    for (device, gpu, expected) in [("cuda", 4094, "cuda:4094"), ("cuda:4095", 4094, "cuda:4095")] {
+        let mut recipe = read(&format!("[model]\ndevice = {device:?}\n"), &[]);
+        recipe.model.gpu = gpu;
+        let error = recipe.model.placement().unwrap_err();
+        assert!(error.is_input() && error.to_string().contains(expected), "{error}");
     }
 }
 

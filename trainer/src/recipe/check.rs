@@ -90,6 +90,15 @@ impl Recipe {
                 patch,
             )?;
         }
+        if let Some(device) = &model.device {
+            let number = |n: &str| n.parse::<usize>().is_ok();
+            let known =
+                ["cpu", "cuda"].contains(&&**device) || device.strip_prefix("cuda:").is_some_and(number);
+            holds("model.device", known, "`cpu`, `cuda` or `cuda:N`", device)?;
+        }
+        if let Some(dtype) = &model.dtype {
+            holds("model.dtype", ["f32", "bf16"].contains(&&**dtype), "`f32` or `bf16`", dtype)?;
+        }
         if let Some(parts) = &model.train {
             holds("model.train", !parts.is_empty(), "at least one part", "empty")?;
             holds("model.train", !model.adapts(), "absent, as an adapter is trained instead", "there")?;

@@ -1,6 +1,7 @@
 //! `[data]`: what is trained on. Knows no task.
 
 use serde::{Deserialize, Serialize};
+use std::ops::Not;
 use std::path::{Path, PathBuf};
 
 /// `[data]`
@@ -22,6 +23,7 @@ pub struct DataRecipe {
     pub limit: Option<usize>,
     /// Drop samples until no answer to a question, by its wording, is more frequent than another: what can be
     /// guessed without the image is then worth no more than chance.
+    #[serde(skip_serializing_if = "Not::not")]
     pub balance: bool,
     /// Side in pixels of a drawn image, where the task draws its images.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,9 +1,11 @@
 //! `[model]`: which model, and what of it is trained. Knows no file of it.
 
+use crate::Result;
 use foveate_vision::lora::LoraConfig;
-use foveate_vision::models::Part;
+use foveate_vision::models::{Part, Placement};
 use foveate_vision::tiny::TinySpec;
 use serde::{Deserialize, Serialize};
+use std::ops::Not;
 use std::path::{Path, PathBuf};
 
 /// `[model]`
@@ -29,7 +31,18 @@ pub struct ModelRecipe {
     #[serde(skip)]
     pub adapter_found: Option<PathBuf>,
     /// Recompute activations in the backward pass instead of keeping them.
+    #[serde(skip_serializing_if = "Not::not")]
     pub checkpointing: bool,
+    /// Where it computes: `cpu`, `cuda` or `cuda:N`; on the CPU where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The number of the GPU that `cuda` means: of several ranks on a machine each has its own; whoever starts the run
+    /// says which. No word of the file.
+    #[serde(skip)]
+    pub gpu: usize,
+    /// In which numbers, `f32` or `bf16`; `f32` where nothing is said. The optimiser keeps f32 masters of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
     /// A new adapter, trained instead of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
@@ -37,9 +50,19 @@ pub struct ModelRecipe {
 
 impl Default for ModelRecipe {
     fn default() -> Self {
-        let (found, patch_size, train, lora) = (None, None, None, None);
-        let (adapter, adapter_found, checkpointing) = (None, None, false);
-        Self { path: "tiny".into(), found, patch_size, train, adapter, adapter_found, checkpointing, lora }
+        Self {
+            path: "tiny".into(),
+            found: None,
+            patch_size: None,
+            train: None,
+            adapter: None,
+            adapter_found: None,
+            checkpointing: false,
+            device: None,
+            gpu: 0,
+            dtype: None,
+            lora: None,
+        }
     }
 }
 
@@ -47,6 +70,18 @@ impl ModelRecipe {
     /// The directory of the model that is read.
     pub fn dir(&self) -> &Path {
         self.found.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Where it computes, and in which numbers.
+    ///
+    /// # Errors
+    /// A device that is not there.
+    pub fn placement(&self) -> Result<Placement> {
+        let device = match self.device.as_deref() {
+            Some("cuda") => format!("cuda:{}", self.gpu),
+            device => device.unwrap_or("cpu").into(),
+        };
+        Ok(Placement::named("model", &device, self.dtype.as_deref().unwrap_or("f32"))?)
     }
 
     /// The directory of the adapter that is trained further.

@@ -2,6 +2,7 @@
 
 use crate::optim::ScheduleKind;
 use serde::{Deserialize, Serialize};
+use std::ops::Not;
 
 /// `[optim]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,7 @@ pub struct OptimRecipe {
     pub token_budget: usize,
     /// Run views without gradients first, and again with them only for the answers in which a term has
     /// one: less memory, and less time where few views win a token.
+    #[serde(skip_serializing_if = "Not::not")]
     pub lean_views: bool,
     /// Updates that may be lost to numbers that are not finite before the run stops.
     pub max_skipped: u64,

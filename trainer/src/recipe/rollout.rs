@@ -2,6 +2,7 @@
 
 use super::{ServerRecipe, TurnsRecipe};
 use serde::{Deserialize, Serialize};
+use std::ops::Not;
 
 /// `[rollout]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,7 @@ pub struct RolloutRecipe {
     /// asked instead (DAPO's dynamic sampling).
     pub rounds: usize,
     /// Whether answers that were cut off give no gradient (they still count in their group's statistics).
+    #[serde(skip_serializing_if = "Not::not")]
     pub mask_cut: bool,
     /// The longest answer.
     pub max_tokens: usize,

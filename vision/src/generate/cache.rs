@@ -20,7 +20,7 @@ impl KeyValues {
 }
 
 /// What a prompt leaves behind.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct PromptCache {
     /// One entry a layer.
     pub layers: Vec<KeyValues>,

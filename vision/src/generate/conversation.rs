@@ -8,8 +8,10 @@ use rayon::prelude::*;
 
 use super::cache::Row;
 use super::extend::{extend, look};
+use super::kept::{Kept, Said};
 use super::sampler::{Place, Sampler, Sampling};
 use super::{Generated, Request, Stop, decode};
+use crate::images::Patches;
 use crate::models::VisionLanguageModel;
 use crate::processor::Prompt;
 use crate::{Error, Result};
@@ -29,6 +31,8 @@ pub struct Conversations<'a> {
     model: &'a VisionLanguageModel,
     requests: &'a [Request],
     rollouts: Vec<Rollout>,
+    /// What rollouts left behind, where the model runs the compositions; else each rollout has its own.
+    kept: Option<Kept>,
 }
 
 /// A rollout on its way.
@@ -43,6 +47,8 @@ struct Rollout {
     /// What followed the prompt, and where its last turn begins in it.
     ids: Vec<u32>,
     turn: usize,
+    /// The images among them.
+    images: Vec<Arc<Patches>>,
     /// Tokens that it drew, those that were dropped included.
     drawn: usize,
 }
@@ -64,17 +70,26 @@ impl<'a> Conversations<'a> {
         if let Some(at) = requests.iter().position(|request| request.prompt.input_ids.is_empty()) {
             return Err(Error::input(format!("request {at}"), "prompt", "at least one token", "empty"));
         }
+        let composes = model.composes();
         let prompts: Vec<&Prompt> = requests.iter().map(|request| &*request.prompt).collect();
-        let (caches, logits) = decode::prefill(model, &prompts)?;
+        let (caches, logits) = match composes {
+            true => (prompts.iter().map(|_| Arc::default()).collect(), vec![]),
+            false => decode::prefill(model, &prompts)?,
+        };
         let vocab = model.config().text.vocab_size;
         let mut rollouts = Vec::new();
-        for (request, (cache, logits)) in caches.into_iter().zip(logits.chunks_exact(vocab)).enumerate() {
+        for (request, cache) in caches.iter().enumerate() {
+            let logits = logits.chunks_exact(vocab).nth(request).unwrap_or_default();
             rollouts.extend((0..requests[request].n).map(|index| {
-                let (row, logits) = (Some(Row::new(&cache)), logits.to_vec());
-                Rollout { request, index, row, logits, ids: vec![], turn: 0, drawn: 0 }
+                let (row, logits) = (Some(Row::new(cache)), logits.to_vec());
+                Rollout { request, index, row, logits, ids: vec![], turn: 0, images: vec![], drawn: 0 }
             }));
         }
-        Ok(Self { model, requests, rollouts })
+        let mut talks = Self { model, requests, rollouts, kept: None };
+        if composes {
+            talks.keep()?;
+        }
+        Ok(talks)
     }
 
     /// Samples a turn of every open rollout; `None` for closed ones. In the order of the requests, then of
@@ -104,7 +119,9 @@ impl<'a> Conversations<'a> {
         if turns.len() != self.rollouts.len() {
             return Err(Error::input("conversations", "turns", self.rollouts.len(), turns.len()));
         }
-        let looks = look(self.model, turns.iter().flatten().map(|heard| &*heard.turn))?;
+        let composes = self.model.composes();
+        let seen = turns.iter().flatten().filter(|_| !composes);
+        let looks = look(self.model, seen.map(|heard| &*heard.turn))?;
         let one = |(at, (rollout, heard)): (usize, (&mut Rollout, &Option<Heard>))| {
             let Some(heard) = heard else {
                 rollout.row = None;
@@ -122,8 +139,16 @@ impl<'a> Conversations<'a> {
             };
             // The last token said has not run yet.
             let unrun = rollout.ids.len() - row.steps;
-            row.forget((said - heard.keep).saturating_sub(unrun));
+            if !composes {
+                row.forget((said - heard.keep).saturating_sub(unrun));
+            }
             rollout.ids.truncate(rollout.turn + heard.keep);
+            rollout.images.extend_from_slice(&heard.turn.images);
+            if composes {
+                rollout.ids.extend_from_slice(&heard.turn.input_ids);
+                rollout.turn = rollout.ids.len();
+                return Ok(vec![]);
+            }
             let mut turn = (*heard.turn).clone();
             turn.input_ids.splice(0..0, rollout.ids[row.steps..].iter().copied());
             rollout.ids.extend_from_slice(&heard.turn.input_ids);
@@ -132,10 +157,10 @@ impl<'a> Conversations<'a> {
         };
         let hidden: Vec<Vec<f32>> =
             self.rollouts.par_iter_mut().zip(turns).enumerate().map(one).collect::<Result<_>>()?;
-        let logits = decode::logits(self.model, &hidden.concat())?;
-        let vocab = self.model.config().text.vocab_size;
-        let open = self.rollouts.iter_mut().filter(|rollout| rollout.row.is_some());
-        open.zip(logits.chunks_exact(vocab)).for_each(|(rollout, logits)| rollout.logits = logits.to_vec());
+        match composes {
+            true => self.keep()?,
+            false => self.set_logits(&decode::logits(self.model, &hidden.concat())?),
+        }
         Ok(())
     }
 
@@ -172,11 +197,42 @@ impl<'a> Conversations<'a> {
             }
             logits = self.step(&active)?;
         }
+        // It serves one turn; the next begins anew.
+        self.kept = None;
         Ok(done)
+    }
+
+    /// Runs everything that the open rollouts said, and keeps what it leaves behind.
+    fn keep(&mut self) -> Result<()> {
+        self.kept = None;
+        let open = self.rollouts.iter().enumerate().filter(|(_, rollout)| rollout.row.is_some());
+        let said = open.map(|(at, Rollout { request, ids, images, .. })| {
+            let prompt = &*self.requests[*request].prompt;
+            Said { rollout: at, prompt, ids, images }
+        });
+        let said: Vec<Said> = said.collect();
+        if said.is_empty() {
+            return Ok(());
+        }
+        let (kept, logits) = Kept::begin(self.model, &said)?;
+        self.kept = Some(kept);
+        self.set_logits(&logits);
+        Ok(())
+    }
+
+    /// Of the open rollouts, in order.
+    fn set_logits(&mut self, logits: &[f32]) {
+        let vocab = self.model.config().text.vocab_size;
+        let open = self.rollouts.iter_mut().filter(|rollout| rollout.row.is_some());
+        open.zip(logits.chunks_exact(vocab)).for_each(|(rollout, logits)| rollout.logits = logits.to_vec());
     }
 
     /// Runs the last token of the `active` rollouts (in order); their logits.
     fn step(&mut self, active: &[usize]) -> Result<Vec<f32>> {
+        if let Some(kept) = &mut self.kept {
+            let last = |&at: &usize| Some((at, *self.rollouts[at].ids.last()?));
+            return kept.step(self.model, &active.iter().filter_map(last).collect::<Vec<_>>());
+        }
         let mut next = active.iter().peekable();
         let active =
             self.rollouts.iter_mut().enumerate().filter(|(at, _)| next.next_if(|n| *n == at).is_some());

@@ -3,12 +3,14 @@
 //!
 //! Decides which token comes next and what its probability was. A rollout's tokens depend on its
 //! prompt, the sampling settings, its seed and its index alone: not on what else is in the batch, nor on
-//! the number of threads. Knows no tokenizer: which ids stop or are forbidden is said to it.
+//! the number of threads (on other devices than a CPU but for rounding). Knows no tokenizer: which ids stop or are forbidden is said to it.
 
 mod cache;
 mod conversation;
 mod decode;
 mod extend;
+mod kept;
+mod places;
 mod sampler;
 
 use std::sync::Arc;

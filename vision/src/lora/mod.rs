@@ -11,6 +11,7 @@ mod peft;
 
 use serde::{Deserialize, Serialize};
 
+use crate::weights::module_path;
 use crate::{Error, Result};
 pub(crate) use pattern::pattern;
 pub(crate) use peft::{WEIGHTS, read_config, write_config};
@@ -83,6 +84,26 @@ impl LoraConfig {
         let dropout = (0.0..1.0).contains(&self.dropout);
         holds("dropout", dropout, "at least 0 and under 1", self.dropout.to_string())?;
         self.target_modules.matcher(place).map(|_| ())
+    }
+
+    /// How many numbers the adapter of a model with these published tensors has, and how many of them are the
+    /// vision tower's.
+    ///
+    /// # Errors
+    /// As [`LoraConfig::check`].
+    pub fn size(&self, tensors: &[(String, Vec<usize>)]) -> Result<(usize, usize)> {
+        let (matcher, mut all, mut vision) = (self.target_modules.matcher("lora")?, 0, 0);
+        for (name, shape) in tensors {
+            let path = module_path(name.strip_suffix(".weight").unwrap_or(name));
+            let table = ["embed_tokens", "pos_embed", "lm_head"].iter().any(|table| path.ends_with(table));
+            let [outs, inner] = shape[..] else { continue };
+            if !table && matcher.matches(&path) {
+                let size = self.rank_of(&path) * (outs + inner);
+                all += size;
+                vision += if path.starts_with("model.visual.") { size } else { 0 };
+            }
+        }
+        Ok((all, vision))
     }
 
     /// The rank of the module at `path`.

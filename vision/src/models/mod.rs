@@ -10,6 +10,7 @@ mod adapter;
 mod decoder;
 mod family;
 mod parameter;
+mod placement;
 mod positions;
 mod tower;
 
@@ -17,7 +18,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::config::Config;
 use crate::images::Patches;
@@ -28,6 +29,7 @@ use crate::{Error, Result};
 use adapter::Adapter;
 pub(crate) use decoder::{Decoder, Deepstack};
 pub use parameter::{Parameter, Part};
+pub use placement::Placement;
 pub(crate) use positions::{mrope_positions, text_rotary};
 use tower::{Features, Tower};
 
@@ -90,18 +92,18 @@ impl VisionLanguageModel {
     /// # Errors
     /// Names file, field and both values for anything that is missing, unknown or of another shape.
     pub fn load(dir: &Path) -> Result<Self> {
-        Self::load_on(dir, &Device::Cpu)
+        Self::load_on(dir, &Placement::default())
     }
 
-    /// [`VisionLanguageModel::load`] onto a device.
+    /// [`VisionLanguageModel::load`] onto a device, in the numbers of its choice.
     ///
     /// # Errors
     /// As [`VisionLanguageModel::load`].
-    pub fn load_on(dir: &Path, device: &Device) -> Result<Self> {
+    pub fn load_on(dir: &Path, placement: &Placement) -> Result<Self> {
         let config = Config::from_dir(dir)?;
         let weights = Weights::open(dir)?;
         let family = &family::naming(config.family);
-        let mut loader = parameter::Loader { source: &weights, device, parameters: Vec::new() };
+        let mut loader = parameter::Loader { source: &weights, placement, parameters: Vec::new() };
         let tower = Tower::load(&config.vision, family, &mut loader)?;
         let decoder = Decoder::load(&config.text, family, &mut loader)?;
         let parameters = loader.parameters;
@@ -147,6 +149,12 @@ impl VisionLanguageModel {
     pub(crate) fn mode(&self, sink: Option<&GradSink>) -> Mode {
         let pass = sink.and(self.adapter.as_ref()).and_then(Adapter::next_pass);
         Mode { sink: sink.cloned(), checkpoint: self.checkpoint, composed: self.composed, tap: None, pass }
+    }
+
+    /// Whether passes run the compositions of candle operations: on another device than a CPU, in other numbers
+    /// than f32, or because it was asked for.
+    pub(crate) fn composes(&self) -> bool {
+        self.mode(None).composes(self.decoder.embedding.var())
     }
 
     /// Adds the gradients of `loss` to `sink`.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use candle_core::{Device, Tensor, Var};
 
+use super::placement::Placement;
 use crate::Result;
 use crate::nn::Weight;
 use crate::weights::Weights;
@@ -80,7 +81,7 @@ pub(crate) type Published = (String, Vec<usize>, Cow<'static, [f32]>);
 /// Reads weights by their published names and remembers them.
 pub(crate) struct Loader<'a> {
     pub source: &'a Weights,
-    pub device: &'a Device,
+    pub placement: &'a Placement,
     pub parameters: Vec<Parameter>,
 }
 
@@ -100,7 +101,8 @@ impl Loader<'_> {
             rows += count;
         }
         let shape: Vec<usize> = std::iter::once(rows).chain(inner.iter().copied()).collect();
-        let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?.to_device(self.device)?;
+        let Placement { device, dtype } = self.placement;
+        let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(*dtype)?.to_device(device)?;
         let weight = Weight::new(Var::from_tensor(&tensor)?);
         let name = names.first().map(|(name, _)| name.clone()).unwrap_or_default();
         let decay = !inner.is_empty();

@@ -2,11 +2,13 @@
 //!
 //! Shapes: T tokens, H query heads, K key heads, D width of a head; a row is `[(H + 2K) * D]`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::{D, DType, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
+use super::anywhere::{Again, again};
 use super::attention_kernel::{Saved, backward, forward, forward_behind};
+use super::attention_pieces::{ByPieces, Pieces, SCORES};
 use super::buffers::Buffer;
 use super::query_blocks::{Dims, Heads};
 use super::segments::Segments;
@@ -20,6 +22,8 @@ pub(crate) struct Attention {
     pub dims: Dims,
     pub segments: Arc<Segments>,
     pub causal: bool,
+    /// How the composition is cut, once for all layers.
+    pieces: Arc<OnceLock<Arc<Pieces>>>,
 }
 
 impl Attention {
@@ -27,7 +31,7 @@ impl Attention {
         if dims.heads == 0 || dims.kv_heads == 0 || !dims.heads.is_multiple_of(dims.kv_heads) {
             bail!("{} query heads do not share {} key heads evenly", dims.heads, dims.kv_heads);
         }
-        Ok(Self { dims, segments: segments.clone(), causal })
+        Ok(Self { dims, segments: segments.clone(), causal, pieces: Arc::default() })
     }
 
     fn parts<'a>(&self, qkv: &'a [f32]) -> [Heads<'a>; 3] {
@@ -65,34 +69,14 @@ impl Attention {
         d_qkv
     }
 
-    /// The same in plain candle operations with a dense mask: `[T, (H + 2K) * D]` to `[T, H * D]`.
+    /// The same in candle operations: `[T, (H + 2K) * D]` to `[T, H * D]`.
     pub(crate) fn compose(&self, qkv: &Tensor) -> Result<Tensor> {
-        let Dims { heads, kv_heads, head_dim } = self.dims;
-        let tokens = qkv.dim(0)?;
-        let part = |first: usize, heads: usize| -> Result<Tensor> {
-            qkv.narrow(1, first * head_dim, heads * head_dim)?.reshape((tokens, heads, head_dim))
-        };
-        let repeat = |x_tkd: Tensor| -> Result<Tensor> {
-            x_tkd
-                .unsqueeze(2)?
-                .broadcast_as((tokens, kv_heads, heads / kv_heads, head_dim))?
-                .reshape((tokens, heads, head_dim))?
-                .transpose(0, 1)?
-                .contiguous()
-        };
-        let q_htd = part(0, heads)?.transpose(0, 1)?.contiguous()?;
-        let (k_htd, v_htd) = (repeat(part(heads, kv_heads)?)?, repeat(part(heads + kv_heads, kv_heads)?)?);
-        let scale = f64::from(self.dims.scale());
-        let scores_htt = (q_htd.matmul(&k_htd.t()?.contiguous()?)? * scale)?.to_dtype(DType::F32)?;
-        let weights_htt = softmax(&scores_htt.broadcast_add(&self.mask(qkv)?)?)?.to_dtype(qkv.dtype())?;
-        weights_htt.matmul(&v_htd)?.transpose(0, 1)?.contiguous()?.reshape((tokens, heads * head_dim))
-    }
-
-    fn mask(&self, like: &Tensor) -> Result<Tensor> {
-        let tokens = like.dim(0)?;
-        let sees = self.segments.visibility(self.causal);
-        let mask = sees.into_iter().map(|sees| if sees { 0.0f32 } else { -1e9 }).collect();
-        Tensor::from_vec(mask, (tokens, tokens), like.device())
+        let pieces =
+            self.pieces.get_or_init(|| Arc::new(Pieces::new(self.dims, &self.segments, self.causal, SCORES)));
+        match qkv.track_op() {
+            true => again(qkv, ByPieces(pieces.clone())),
+            false => ByPieces(pieces.clone()).run(qkv),
+        }
     }
 }
 
@@ -105,9 +89,4 @@ pub(crate) fn attend_behind(qkv: &[f32], keys: &[f32], values: &[f32], dims: Dim
     let new = qkv.len() / stride;
     let before = keys.data.len() / width - new;
     forward_behind([Heads { data: qkv, stride, offset: 0 }, keys, values], before, new, dims)
-}
-
-fn softmax(x: &Tensor) -> Result<Tensor> {
-    let e = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
-    e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
 }

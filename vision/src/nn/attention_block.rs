@@ -1,6 +1,6 @@
 //! `x + out(attention(rope(qkv(norm(x)))))`: the attention half of a layer, text or vision.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Result, Tensor};
 
@@ -37,12 +37,32 @@ pub(crate) struct AttentionLayer {
 
 /// Keys and values of every layer of a forward pass, `[T, kv_heads * head_dim]` each, in layer order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KvTap(Arc<Mutex<Vec<(Buffer, Buffer)>>>);
+pub(crate) struct KvTap(Arc<Mutex<Tapped>>);
+
+/// What the fast path left, or what the compositions did.
+#[derive(Debug, Default)]
+struct Tapped {
+    buffers: Vec<(Buffer, Buffer)>,
+    tensors: Vec<(Tensor, Tensor)>,
+}
 
 impl KvTap {
-    /// What was collected.
+    fn tapped(&self) -> MutexGuard<'_, Tapped> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was collected on the fast path.
     pub(crate) fn take(&self) -> Vec<(Buffer, Buffer)> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.tapped().buffers)
+    }
+
+    /// What was collected from compositions.
+    pub(crate) fn take_tensors(&self) -> Vec<(Tensor, Tensor)> {
+        std::mem::take(&mut self.tapped().tensors)
+    }
+
+    fn push_tensors(&self, keys: &Tensor, values: &Tensor) {
+        self.tapped().tensors.push((keys.detach(), values.detach()));
     }
 
     fn push(&self, qkv: &[f32], dims: &Dims) {
@@ -54,7 +74,7 @@ impl KvTap {
             keys.copy_from_slice(&row[q..q + kv]);
             values.copy_from_slice(&row[q + kv..]);
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((keys, values));
+        self.tapped().buffers.push((keys, values));
     }
 }
 
@@ -83,6 +103,22 @@ impl AttentionBlock {
         let raw = (keep_raw && self.head_norms.is_some()).then(|| Buffer::copy_of(&qkv));
         self.turn(&mut qkv, attention, rotary)?;
         Ok((qkv, raw))
+    }
+
+    /// Queries `[T, H * D]`, keys and values `[T, K * D]` of rows, in candle operations.
+    pub(crate) fn compose_qkv(&self, x: &Tensor, dims: &Dims, rotary: &Rotary) -> Result<[Tensor; 3]> {
+        let tokens = x.dim(0)?;
+        let qkv = self.qkv.compose(&self.norm.compose_last(x)?)?;
+        let turned = |first: usize, heads: usize, norm: Option<&Norm>| -> Result<Tensor> {
+            let part = qkv.narrow(1, first, heads * dims.head_dim)?;
+            let part = part.reshape((tokens, heads, dims.head_dim))?;
+            let part = norm.map_or(Ok(part.clone()), |norm| norm.compose_last(&part))?;
+            rotary.compose(&part)?.reshape((tokens, heads * dims.head_dim))
+        };
+        let norms = self.head_norms.as_ref();
+        let q = turned(0, dims.heads, norms.map(|norms| &norms.0))?;
+        let k = turned(dims.q_width(), dims.kv_heads, norms.map(|norms| &norms.1))?;
+        Ok([q, k, qkv.narrow(1, dims.q_width() + dims.kv_width(), dims.kv_width())?])
     }
 
     /// Head norms and rotation of projected rows.
@@ -147,18 +183,10 @@ impl Layer for AttentionLayer {
     }
 
     fn compose(&self, x: &Tensor) -> Result<Tensor> {
-        let (tokens, dims) = (x.dim(0)?, self.attention.dims);
-        let qkv = self.block.qkv.compose(&self.block.norm.compose_last(x)?)?;
-        let turned = |first: usize, heads: usize, norm: Option<&Norm>| -> Result<Tensor> {
-            let part = qkv.narrow(1, first, heads * dims.head_dim)?;
-            let part = part.reshape((tokens, heads, dims.head_dim))?;
-            let part = norm.map_or(Ok(part.clone()), |norm| norm.compose_last(&part))?;
-            self.rotary.compose(&part)?.reshape((tokens, heads * dims.head_dim))
-        };
-        let norms = self.block.head_norms.as_ref();
-        let q = turned(0, dims.heads, norms.map(|norms| &norms.0))?;
-        let k = turned(dims.q_width(), dims.kv_heads, norms.map(|norms| &norms.1))?;
-        let v = qkv.narrow(1, dims.q_width() + dims.kv_width(), dims.kv_width())?;
+        let [q, k, v] = self.block.compose_qkv(x, &self.attention.dims, &self.rotary)?;
+        if let Some(tap) = &self.tap {
+            tap.push_tensors(&k, &v);
+        }
         let out = self.attention.compose(&Tensor::cat(&[q, k, v], 1)?)?;
         x + self.block.out.compose(&out)?
     }

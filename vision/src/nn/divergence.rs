@@ -2,15 +2,17 @@
 //!
 //! Which side learns is the caller's choice, since both may be one model that sees two images.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::anywhere::by_rows;
 use super::buffers::Buffer;
 use super::host::{Host, floats};
 use super::layer::Mode;
-use super::logprobs::tokens_per_chunk;
+use super::logprobs::{COMPOSED_ELEMENTS, log_softmax, tokens_per_chunk};
 use super::matmul::{Mat, Write, par_matmul};
 use super::simd::{exp, max, vectorised};
 use super::sink::Weight;
@@ -34,7 +36,8 @@ pub(crate) fn token_divergences(p: Side<'_>, q: Side<'_>, temperature: f32, mode
     };
     let (p_nd, q_nd) = (input(p)?, input(q)?);
     if mode.composes(&p_nd) {
-        return compose([(&p_nd, p), (&q_nd, q)], temperature);
+        let rows = COMPOSED_ELEMENTS / p.head.var().dim(0)?;
+        return compose([(&p_nd, p), (&q_nd, q)], temperature, (mode, rows));
     }
     if let Some(sink) = &mode.sink {
         sink.expect([p, q].iter().filter(|side| side.learns).map(|side| side.head));
@@ -49,17 +52,24 @@ pub(crate) fn token_divergences(p: Side<'_>, q: Side<'_>, temperature: f32, mode
     p_nd.apply_op3(&q_nd, &mode.anchor()?, op)
 }
 
-/// [`token_divergences`] with all logits in memory.
-fn compose(sides: [(&Tensor, Side<'_>); 2], temperature: f32) -> Result<Tensor> {
-    let log_softmax = |(hidden_nd, side): (&Tensor, Side<'_>)| -> Result<Tensor> {
-        let head = if side.learns { side.head.tensor() } else { side.head.var().as_detached_tensor() };
-        let logits_nv = hidden_nd.matmul(&head.t()?)?.to_dtype(DType::F32)?;
-        let logits_nv = (logits_nv / f64::from(temperature))?;
-        let shifted = logits_nv.broadcast_sub(&logits_nv.max_keepdim(D::Minus1)?.detach())?;
-        shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)
+/// [`token_divergences`] of so many rows at a time in candle operations; their logits are made again in the backward
+/// pass.
+pub(super) fn compose(
+    sides: [(&Tensor, Side<'_>); 2],
+    temperature: f32,
+    (mode, rows): (&Mode, usize),
+) -> Result<Tensor> {
+    let both_nd = Tensor::cat(&sides.map(|(hidden_nd, _)| hidden_nd), 1)?;
+    let width = sides[0].0.dim(1)?;
+    let heads = sides.map(|(_, side)| (side.head.clone(), side.learns));
+    let weights = heads.iter().filter(|(_, learns)| *learns).map(|(head, _)| head.clone()).collect();
+    let map = move |both_nd: &Tensor, _: Range<usize>| {
+        let (p_nd, q_nd) = (both_nd.narrow(1, 0, width)?, both_nd.narrow(1, width, both_nd.dim(1)? - width)?);
+        let log_p = log_softmax(&p_nd.contiguous()?, &heads[0].0, heads[0].1, temperature)?;
+        let log_q = log_softmax(&q_nd.contiguous()?, &heads[1].0, heads[1].1, temperature)?;
+        (log_p.exp()? * (log_p - log_q)?)?.sum_keepdim(D::Minus1)
     };
-    let (p_nv, q_nv) = (log_softmax(sides[0])?, log_softmax(sides[1])?);
-    (p_nv.exp()? * (p_nv - q_nv)?)?.sum(D::Minus1)
+    by_rows(&both_nd, map, (weights, rows), mode)?.squeeze(1)
 }
 
 struct Divergence {

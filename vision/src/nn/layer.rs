@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::anywhere::{LayerAgain, again};
 use super::attention_block::KvTap;
 use super::buffers::Buffer;
 use super::host::{Host, floats};
@@ -101,7 +102,7 @@ impl Chain {
     /// Runs the chain on `x`, `[T, in]`.
     pub(crate) fn apply(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         if mode.composes(x) {
-            return self.0.iter().try_fold(x.clone(), |x, layer| layer.compose(&x));
+            return self.compose(x, mode);
         }
         let Some(first) = self.0.first() else { return Ok(x.clone()) };
         let (rows, width) = x.dims2()?;
@@ -113,6 +114,22 @@ impl Chain {
         let anchor = mode.anchor()?;
         let op = ChainOp { chain: self.clone(), rows, mode, from, tape: Mutex::default() };
         x.contiguous()?.apply_op2(&anchor, op)
+    }
+
+    fn compose(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let mut x = x.clone();
+        for (at, layer) in self.0.iter().enumerate() {
+            x = match &mode.sink {
+                // Nobody will differentiate: what candle keeps for it goes layer by layer.
+                None => layer.compose(&x)?.detach(),
+                // Where the input has no gradient, candle would drop a layer that runs again.
+                Some(sink) if mode.checkpoint && x.track_op() => {
+                    again(&x, LayerAgain { layers: self.0.clone(), at, sink: sink.clone() })?
+                }
+                Some(_) => layer.compose(&x)?,
+            };
+        }
+        Ok(x)
     }
 
     /// The first layer that a backward pass reaches; their number where it reaches none.

@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var};
 use rayon::prelude::*;
 
+use super::anywhere;
 use super::buffers::Buffer;
 use super::layer::{Layer, Saved};
 use super::lora::Lora;
@@ -182,8 +183,7 @@ impl Layer for Linear {
     }
 
     fn compose(&self, x: &Tensor) -> Result<Tensor> {
-        let weight = self.weight.tensor().reshape((self.out(), self.inner()))?;
-        let mut y = x.matmul(&weight.t()?)?;
+        let mut y = anywhere::product(x, &self.weight)?;
         if let Some(bias) = &self.bias {
             y = y.broadcast_add(&bias.tensor())?;
         }

@@ -7,9 +7,11 @@
 //!
 //! Names end in their shape: `q_thd` is `[tokens, heads, head_dim]`, `w_oi` is `[out, in]`.
 
+mod anywhere;
 mod attention;
 mod attention_block;
 mod attention_kernel;
+mod attention_pieces;
 mod buffers;
 mod divergence;
 mod host;

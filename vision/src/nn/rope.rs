@@ -1,6 +1,6 @@
 //! Rotary position embedding with an angle for every token and pair of channels.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{Result, Tensor};
 
@@ -14,6 +14,8 @@ pub(crate) struct Rotary {
     cos_tp: Arc<[f32]>,
     sin_tp: Arc<[f32]>,
     pairs: usize,
+    /// The same for compositions, `[T, 1, D / 2]`, as the first of them needs it.
+    tables: Arc<OnceLock<[Tensor; 2]>>,
 }
 
 /// `base^(-i / n)` for `i` in `0..n`, rounded to f32 as the checkpoints' own code has them.
@@ -28,6 +30,7 @@ impl Rotary {
             cos_tp: angles_tp.iter().map(|a| a.cos()).collect(),
             sin_tp: angles_tp.iter().map(|a| a.sin()).collect(),
             pairs,
+            tables: Arc::default(),
         }
     }
 
@@ -53,14 +56,26 @@ impl Rotary {
 
     /// The same as a composition, of all heads of `x_thd`.
     pub(crate) fn compose(&self, x_thd: &Tensor) -> Result<Tensor> {
-        let (tokens, pairs) = (x_thd.dim(0)?, self.pairs);
-        let table = |data: &[f32]| {
-            Tensor::from_slice(data, (tokens, 1, pairs), x_thd.device())?.to_dtype(x_thd.dtype())
-        };
-        let (cos, sin) = (table(&self.cos_tp)?, table(&self.sin_tp)?);
+        let pairs = self.pairs;
+        let [cos, sin] = self.tables(x_thd)?;
         let (low, high) = (x_thd.narrow(2, 0, pairs)?, x_thd.narrow(2, pairs, pairs)?);
         let turned_low = (low.broadcast_mul(&cos)? - high.broadcast_mul(&sin)?)?;
         let turned_high = (high.broadcast_mul(&cos)? + low.broadcast_mul(&sin)?)?;
         Tensor::cat(&[turned_low, turned_high], 2)
+    }
+
+    fn tables(&self, like: &Tensor) -> Result<[Tensor; 2]> {
+        let fits =
+            |table: &Tensor| table.dtype() == like.dtype() && table.device().same_device(like.device());
+        if let Some(tables) = self.tables.get().filter(|tables| fits(&tables[0])) {
+            return Ok(tables.clone());
+        }
+        let table = |data: &[f32]| {
+            let shape = (data.len() / self.pairs, 1, self.pairs);
+            Tensor::from_slice(data, shape, like.device())?.to_dtype(like.dtype())
+        };
+        let tables = [table(&self.cos_tp)?, table(&self.sin_tp)?];
+        self.tables.set(tables.clone()).ok();
+        Ok(tables)
     }
 }

@@ -71,22 +71,6 @@ impl Segments {
         self.segments.iter()
     }
 
-    /// Whether query `i` attends to key `j`, as a dense `[T, T]` row-major table.
-    pub(crate) fn visibility(&self, causal: bool) -> Vec<bool> {
-        let tokens = self.tokens();
-        let mut sees = vec![false; tokens * tokens];
-        for (index, segment) in self.segments.iter().enumerate() {
-            for query in segment.tokens() {
-                let own_end = if causal { query + 1 } else { segment.tokens().end };
-                let own = segment.start..own_end;
-                for keys in self.context(index).into_iter().chain(std::iter::once(own)) {
-                    sees[query * tokens..][keys].fill(true);
-                }
-            }
-        }
-        sees
-    }
-
     /// The tokens of all ancestors of a segment, in order, adjacent ranges merged.
     pub(crate) fn context(&self, segment: usize) -> Vec<Range<usize>> {
         let mut ranges: Vec<Range<usize>> = Vec::new();

@@ -176,10 +176,16 @@ impl GradSink {
     pub(crate) fn absorb(&self, store: &mut GradStore, weights: &[Weight]) -> Result<()> {
         for weight in weights {
             if let Some(grad) = store.remove(weight.var().as_tensor()) {
-                let grad = grad.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-                self.add_slice(weight, &grad.flatten_all()?.to_vec1::<f32>()?);
+                self.add_tensor(weight, &grad)?;
             }
         }
+        Ok(())
+    }
+
+    /// [`GradSink::add`] of a gradient that candle has, on whatever device.
+    pub(crate) fn add_tensor(&self, weight: &Weight, grad: &Tensor) -> Result<()> {
+        let grad = grad.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        self.add_slice(weight, &grad.flatten_all()?.to_vec1::<f32>()?);
         Ok(())
     }
 
