@@ -14,15 +14,21 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
+/// Where a group meets, and what comes to it.
+type Meeting = (Arc<Barrier>, Receiver<Vec<f32>>);
+
+/// Shape and values.
+type Arrived = (Vec<usize>, Vec<f32>);
+
 /// A server's side.
 #[derive(Default)]
 struct Side {
     /// Who waits for the trainer, by group.
-    groups: Mutex<BTreeMap<String, (Arc<Barrier>, Receiver<Vec<f32>>)>>,
+    groups: Mutex<BTreeMap<String, Meeting>>,
     /// The group that was joined.
     joined: Mutex<Option<String>>,
     routes: Mutex<Vec<String>>,
-    weights: Mutex<BTreeMap<String, (Vec<usize>, Vec<f32>)>>,
+    weights: Mutex<BTreeMap<String, Arrived>>,
     version: Mutex<String>,
 }
 
