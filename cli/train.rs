@@ -57,6 +57,9 @@ fn train(args: &Args) -> Outcome<()> {
         return Ok(());
     }
     eprintln!("{:>10} {}", "run", out.display());
+    if trainer.ranks().size() > 1 {
+        eprintln!("{:>10} {}", "ranks", trainer.ranks().size());
+    }
     let mut watch = Watch::new();
     let finished = trainer.run(&stop, &mut watch)?;
     let table = watch.finish();

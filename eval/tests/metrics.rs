@@ -243,8 +243,7 @@ fn a_summary_depends_on_the_records_and_not_on_their_order() {
     assert_eq!(Summary::of(&all, &bootstrap), first);
     let text = serde_json::to_string(&first).unwrap();
     let read: Summary = serde_json::from_str(&text).unwrap();
-    assert_eq!(read.runs[1].counts, first.runs[1].counts);
-    assert_eq!(read.comparisons.len(), 1);
+    assert_eq!(read, first);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A [`Collective`] is what the ranks of a run do together: sums, gathers, broadcasts. [`One`] is a process
 //! alone. A [`Mesh`] is any number of ranks over a [`Link`] that moves bytes: threads of one process
 //! ([`threads`]), plain TCP ([`tcp`]), MPI (feature `mpi`). NCCL (feature `nccl`) sums on GPUs and leaves
-//! the rest to a mesh. [`launch`] reads from the environment which rank this is, [`join()`] makes the ranks
+//! the rest to a mesh; with it a process can also send to GPUs that are no rank's (`Sender`). [`launch`] reads from the environment which rank this is, [`join()`] makes the ranks
 //! meet.
 //!
 //! Sums are taken in the order of the ranks, so every rank gets the same bits, over every link (NCCL sums
@@ -22,6 +22,8 @@ mod meeting;
 mod mesh;
 #[cfg(feature = "nccl")]
 mod nccl;
+#[cfg(feature = "nccl")]
+mod sender;
 pub mod watch;
 
 pub use collective::{Collective, One, even_parts};
@@ -30,3 +32,5 @@ pub use join::{ENGINES, Settings, join};
 pub use link::{Link, tcp, threads};
 pub use meeting::Place;
 pub use mesh::Mesh;
+#[cfg(feature = "nccl")]
+pub use sender::{GroupId, Sender, group_id};

@@ -29,6 +29,7 @@ pub mod rollout;
 pub mod run_dir;
 pub mod seeds;
 mod signals;
+mod start;
 mod step;
 mod sums;
 mod told;

@@ -17,7 +17,7 @@ impl Trainer {
             let when = (self.progress.step, self.ranks.as_ref());
             let (measured, lines) = evaluation.run(&self.policy, turns, when, observer)?;
             metrics.extend(measured);
-            self.answers.append(&lines)?;
+            self.logs.answers.append(&lines)?;
         }
         if !self.evaluations.is_empty() {
             metrics.put("time/eval_s", clock.elapsed().as_secs_f64());

@@ -126,7 +126,7 @@ impl Trainer {
             (*place, lines)
         });
         let lines = ranks::in_order(&*self.ranks, lines.collect())?;
-        self.completions.append(lines.iter().flatten())
+        self.logs.completions.append(lines.iter().flatten())
     }
 
     /// What the terms in the reward take off each answer of each group; nothing where there are none.

@@ -327,6 +327,9 @@ fn a_server_must_be_there_and_take_weights_before_a_run_begins() {
     assert!(error.to_string().contains("serves (a, b), but is absent") && error.is_input(), "{error}");
     let error = Trainer::start(place.recipe("run", &plain, &["rollout.server.model=a"])).unwrap_err();
     assert!(error.to_string().contains("VLLM_SERVER_DEV_MODE=1"), "{error}");
+    let vllm = place.serve(Manner::Vllm, SOUND);
+    let error = Trainer::start(place.recipe("run", &vllm.url, &["rollout.server.sync=nccl"])).unwrap_err();
+    assert!(error.to_string().contains("has no /get_world_size") && !error.is_input(), "{error}");
     assert!(!place.out("run").exists());
 }
 

@@ -134,7 +134,7 @@ fn errors_name_the_place_the_key_and_both_values() {
             &["r.toml:2", "rollout.server.url", "http://HOST:PORT", "h:1"],
         ),
         (SERVER, &["rollout.server.concurrency=0"], &["command line", "concurrency", "at least 1"]),
-        (SERVER, &["rollout.server.sync=nccl"], &["rollout.server.sync", "nccl"]),
+        (SERVER, &["rollout.server.sync=pigeon"], &["rollout.server.sync", "pigeon"]),
         (SERVER, &["rollout.turns.max=2"], &["rollout.turns", "absent where `rollout.engine` is `server`"]),
         (
             SERVER,

@@ -11,6 +11,7 @@ mod request;
 mod rounds;
 mod server;
 mod shared;
+mod wire;
 
 pub use local::Local;
 pub use server::Server;

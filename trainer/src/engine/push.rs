@@ -5,12 +5,13 @@
 
 use super::Trouble;
 use super::server::wrong;
+use super::wire::{self, Transfer};
 use crate::policy::LocalPolicy;
 use crate::recipe::{ServerRecipe, SyncName};
 use crate::run_dir::RunDir;
 use crate::{Error, Result};
 use foveate_eval::server::{Client, Fault};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Calls for a cache that is still in use.
@@ -26,12 +27,15 @@ enum Way {
     Reload,
     /// SGLang's `/update_weights_from_disk`.
     UpdateFromDisk,
+    /// vLLM's routes of a transfer (started with `--weight-transfer-config '{"backend": "nccl"}'` too).
+    Transfer,
 }
 
 /// Where weights are put and how the server is told.
 #[derive(Debug)]
 pub(super) struct Push {
     way: Way,
+    transfer: Option<Transfer>,
     dir: Option<PathBuf>,
     server_dir: Option<PathBuf>,
     /// Routes that are used where they are.
@@ -55,11 +59,22 @@ impl Way {
         let by_adapter = match sync {
             SyncName::Auto => adapts,
             SyncName::Lora => true,
-            SyncName::Disk => false,
+            SyncName::Disk | SyncName::Nccl => false,
         };
         if by_adapter != adapts {
             let trained = if adapts { "an adapter is trained" } else { "no adapter is trained" };
             return Err(wrong("sync", &format!("another, as {trained}"), sync.name()).into());
+        }
+        if sync == SyncName::Nccl {
+            for route in wire::ROUTES {
+                if !known.has(client, route)? {
+                    return none(format!(
+                        "has no {route} (vLLM, started with VLLM_SERVER_DEV_MODE=1 and --weight-transfer-config \
+                         '{{\"backend\": \"nccl\"}}'): weights cannot be sent to it"
+                    ));
+                }
+            }
+            return Ok(Self::Transfer);
         }
         match by_adapter {
             true if known.has(client, LOAD_ADAPTER)? => Ok(Self::Adapter),
@@ -93,14 +108,21 @@ impl Push {
             }
         }
         let (dir, server_dir) = (recipe.dir.clone(), recipe.server_dir.clone());
-        Ok(Self { way, dir, server_dir, routes })
+        let transfer = match way {
+            Way::Transfer => Some(Transfer::new(wire::Nccl::here()?)),
+            _ => None,
+        };
+        Ok(Self { way, transfer, dir, server_dir, routes })
     }
 
-    /// Writes the weights of version `name`, and drops those of other versions.
+    /// Writes the weights of version `name`, if they go by disk, and drops those of other versions.
     ///
     /// # Errors
     /// Those of the file system.
     pub(super) fn write(&self, run: &RunDir, policy: &LocalPolicy, name: &str) -> Result<()> {
+        if self.transfer.is_some() {
+            return Ok(());
+        }
         let (dir, all) = (self.dir(run, name), self.dir(run, ""));
         std::fs::create_dir_all(&all).map_err(Error::io(&all))?;
         if !dir.is_dir() {
@@ -120,26 +142,30 @@ impl Push {
         self.dir.clone().unwrap_or_else(|| run.served()).join(name)
     }
 
-    /// Tells the server to take the weights of version `name`, which were written.
+    /// Gives the server the weights of `policy`, version `name`, which were written.
     ///
     /// # Errors
     /// What the server says against it.
-    pub(super) fn tell(&self, client: &Client, run: &RunDir, name: &str) -> Result<(), Fault> {
+    pub(super) fn tell(
+        &self,
+        client: &Client,
+        run: &RunDir,
+        (policy, name): (&LocalPolicy, &str),
+    ) -> Result<(), Fault> {
         let dir = self.seen(&self.dir(run, name), name);
         match self.way {
             Way::Adapter => {
                 self.forget(client, name)?;
                 client.post(LOAD_ADAPTER, &json!({"lora_name": name, "lora_path": dir}))?;
             }
-            Way::Reload => {
-                self.optional(client, PAUSE, "?mode=wait")?;
-                let told = client
-                    .post(RELOAD, &json!({"method": "reload_weights", "kwargs": {"weights_path": dir}}));
-                // A server that could not reload goes on all the same.
-                let caches = CACHES.iter().try_for_each(|cache| self.reset(client, cache));
-                self.optional(client, RESUME, "")?;
-                told.and(caches.map(|()| Value::Null))?;
-            }
+            Way::Reload => self.paused(client, || {
+                let body = json!({"method": "reload_weights", "kwargs": {"weights_path": dir}});
+                client.post(RELOAD, &body).map(|_| ())
+            })?,
+            Way::Transfer => self.paused(client, || match &self.transfer {
+                Some(transfer) => transfer.push(client, policy, name),
+                None => Ok(()),
+            })?,
             Way::UpdateFromDisk => {
                 let body = json!({"model_path": dir, "weight_version": name, "flush_cache": true});
                 let reply = client.post(FROM_DISK, &body)?;
@@ -152,6 +178,16 @@ impl Push {
             client.post(SET_VERSION, &json!({"new_version": name}))?;
         }
         Ok(())
+    }
+
+    /// Changes weights while nothing is answered, and empties what the old ones have filled.
+    fn paused(&self, client: &Client, change: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+        self.optional(client, PAUSE, "?mode=wait")?;
+        let changed = change();
+        // A server that could not take them goes on all the same.
+        let caches = CACHES.iter().try_for_each(|cache| self.reset(client, cache));
+        self.optional(client, RESUME, "")?;
+        changed.and(caches)
     }
 
     /// What version `name` is called where answers are asked for, if not as the model itself.

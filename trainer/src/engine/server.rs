@@ -169,7 +169,7 @@ impl Server {
             let state = self.state();
             (state.version.clone(), state.before.clone(), state.scale, state.proof.clone())
         };
-        self.push.tell(&self.client, &self.run, &version)?;
+        self.push.tell(&self.client, &self.run, (policy, &version))?;
         let Verdict { scale, proof, metrics } =
             self.probe.run(&self.client, policy, (&model, &version), (scale, proof.as_ref()))?;
         self.push.forget(&self.client, &before)?;

@@ -4,9 +4,11 @@
 
 mod events;
 mod jsonl;
+mod logs;
 
 pub use events::Events;
 pub use jsonl::{JsonLines, lines};
+pub(crate) use logs::{Logs, now};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};

@@ -59,6 +59,8 @@ pub enum SyncName {
     Lora,
     /// The whole model, which the server reads from disk.
     Disk,
+    /// The whole model, sent from GPU to GPUs through NCCL.
+    Nccl,
 }
 
 impl SyncName {
@@ -68,6 +70,7 @@ impl SyncName {
             Self::Auto => "auto",
             Self::Lora => "lora",
             Self::Disk => "disk",
+            Self::Nccl => "nccl",
         }
     }
 }

@@ -67,9 +67,17 @@ impl Parameter {
         })
     }
 
+    /// Its values, wherever they are, laid out like the variable.
+    ///
+    /// # Errors
+    /// A device that does not give them.
+    pub fn values(&self) -> Result<Vec<f32>> {
+        Ok(self.weight.values()?)
+    }
+
     /// Published name, shape and values of every piece.
     pub(crate) fn published(&self) -> Result<Vec<Published>> {
-        let values = self.weight.values()?;
+        let values = self.values()?;
         let pieces = self.split(&values);
         Ok(pieces.map(|(name, shape, piece)| (name.into(), shape.into(), Cow::Owned(piece.into()))).collect())
     }
