@@ -9,7 +9,7 @@ use std::path::Path;
 
 use foveate_vision::config::Family;
 use foveate_vision::tiny::{self, TinySpec};
-use place::{GENERATE, Place, SCORE, agree, answered, edit, numbers, question, replace};
+use place::{GENERATE, Place, SCORE, agree, answered, edit, end_in_nan, numbers, question, replace};
 use serde_json::Value;
 
 const RECIPE: &str = r#"
@@ -193,16 +193,7 @@ const DAMAGES: &[Damage] = &[
         |dir| respell(dir, "q_proj.lora_B", "v_proj.lora_C"),
         &[WEIGHTS, "lora_A or lora_B", "lora_C"],
     ),
-    (
-        "NaN",
-        |dir| {
-            edit(dir, WEIGHTS, |bytes| {
-                let end = bytes.len();
-                bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-            })
-        },
-        &[WEIGHTS, "NaN"],
-    ),
+    ("NaN", |dir| edit(dir, WEIGHTS, |bytes| end_in_nan(bytes)), &[WEIGHTS, "NaN"]),
     (
         "the adapter of a wider model",
         |dir| {

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use foveate_augment::{CORRUPTIONS, Corruption, Dose, Limits, Severity, open, parse};
 use foveate_vision::config::Family;
-use place::{GENERATE, Place, SCORE, agree, answered, close, edit, numbers, question, replace};
+use place::{GENERATE, Place, SCORE, agree, answered, close, edit, end_in_nan, numbers, question, replace};
 use serde_json::{Value, json};
 
 #[test]
@@ -162,16 +162,7 @@ const WEIGHTS: &str = "model.safetensors";
 const DAMAGES: &[Damage] = &[
     ("cut off", |dir| edit(dir, WEIGHTS, |bytes| bytes.truncate(bytes.len() - 100)), &[WEIGHTS]),
     ("a giant header", |dir| edit(dir, WEIGHTS, |bytes| bytes[..8].fill(0x7f)), &[WEIGHTS, "header"]),
-    (
-        "NaN",
-        |dir| {
-            edit(dir, WEIGHTS, |bytes| {
-                let end = bytes.len();
-                bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-            })
-        },
-        &[WEIGHTS, "NaN"],
-    ),
+    ("NaN", |dir| edit(dir, WEIGHTS, |bytes| end_in_nan(bytes)), &[WEIGHTS, "NaN"]),
     ("no weights", |dir| fs::remove_file(dir.join(WEIGHTS)).unwrap(), &[WEIGHTS]),
     (
         "a missing shard",

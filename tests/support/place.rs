@@ -130,6 +130,12 @@ pub fn edit(dir: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(dir.join(name), bytes).unwrap();
 }
 
+/// Makes the last number of a file of f32 one that is none.
+pub fn end_in_nan(bytes: &mut [u8]) {
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+}
+
 /// Changes a word of a file that must have it.
 pub fn replace(dir: &Path, name: &str, from: &str, to: &str) {
     let text = fs::read_to_string(dir.join(name)).unwrap();

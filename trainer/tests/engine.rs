@@ -2,12 +2,14 @@
 //! is found out.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
 
+#[path = "support/among.rs"]
+mod among;
 #[path = "../../eval/tests/support/http.rs"]
 mod http;
 #[path = "support/served.rs"]
 mod served;
 
-use foveate_ranks::{Collective, threads};
+use among::among;
 use foveate_trainer::observer::Silent;
 use foveate_trainer::recipe::{Recipe, from_text};
 use foveate_trainer::{Error, Trainer};
@@ -16,9 +18,7 @@ use foveate_vision::tiny::{self, TinySpec, WORDS};
 use serde_json::Value;
 use served::{Fate, Fault, MOMENT, Manner, Served};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 const RECIPE: &str = r#"
 seed = 5
@@ -391,16 +391,9 @@ fn a_server_that_stays_away_ends_the_run_and_a_stop_ends_the_wait() {
 /// The same run on three ranks, the last of which has no question of its own in the second mini-batch.
 fn among_three(place: &Place, out: &str, server: &Served, more: &[&str]) -> Vec<Result<(), Error>> {
     let recipe = place.recipe(out, &server.url, more);
-    std::thread::scope(|scope| {
-        let run = |rank| {
-            let (recipe, ranks) = (recipe.clone(), Arc::new(rank) as Arc<dyn Collective>);
-            scope.spawn(move || {
-                let mut trainer = Trainer::start_among(recipe, ranks)?;
-                trainer.run(&AtomicBool::new(false), &mut Silent).map(|_| ())
-            })
-        };
-        let all: Vec<_> = threads::group(3, Duration::from_secs(60)).into_iter().map(run).collect();
-        all.into_iter().map(|rank| rank.join().unwrap()).collect()
+    among(3, |ranks| {
+        let mut trainer = Trainer::start_among(recipe.clone(), ranks)?;
+        trainer.run(&AtomicBool::new(false), &mut Silent).map(|_| ())
     })
 }
 

@@ -2,7 +2,10 @@
 //! and checkpoints that any number of ranks goes on from.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
 
-use foveate_ranks::{Collective, threads};
+#[path = "support/among.rs"]
+mod among;
+
+use among::among;
 use foveate_trainer::log::Metrics;
 use foveate_trainer::observer::{Observer, Silent, Stage};
 use foveate_trainer::recipe::{Recipe, from_file};
@@ -12,9 +15,7 @@ use foveate_vision::tiny::{self, TinySpec, WORDS};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// Small, and unlike in what ranks can get wrong: groups that do not divide, two updates a step, passes
 /// that are cut, evaluations.
@@ -84,17 +85,6 @@ fn recipe_of(dir: &Path, family: Family, name: &str, out: &str, more: &[&str]) -
     });
     words.extend(SMALL.iter().chain(more).map(ToString::to_string));
     from_file(&example(name), &words).unwrap_or_else(|e| panic!("{e}"))
-}
-
-/// Runs `each` on every one of `size` ranks.
-fn among<T: Send>(size: usize, each: impl Fn(Arc<dyn Collective>) -> T + Sync) -> Vec<T> {
-    let ranks = threads::group(size, Duration::from_secs(60));
-    std::thread::scope(|scope| {
-        let each = &each;
-        let run = |rank| scope.spawn(move || each(Arc::new(rank) as Arc<dyn Collective>));
-        let all: Vec<_> = ranks.into_iter().map(run).collect();
-        all.into_iter().map(|rank| rank.join().unwrap()).collect()
-    })
 }
 
 fn go() -> AtomicBool {

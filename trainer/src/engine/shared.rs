@@ -40,30 +40,27 @@ impl Shared {
     /// What `ask` makes of the engine, on all ranks.
     fn told<T: Serialize + DeserializeOwned>(&self, ask: impl FnOnce(&dyn Engine) -> Result<T>) -> Result<T> {
         let Some(engine) = &self.engine else {
-            return match ranks::from_rank_0(&*self.ranks, None)? {
+            return match ranks::hear(&*self.ranks)? {
                 Told::Done(done) => Ok(done),
                 Told::Failed { url, message } => Err(Error::Server { url, message }),
                 Told::Stopped => Err(Error::Stopped),
             };
         };
-        let (told, error) = match ask(engine.as_ref()) {
-            Ok(done) => (Told::Done(done), None),
-            Err(Error::Stopped) => (Told::Stopped, Some(Error::Stopped)),
+        let result = ask(engine.as_ref());
+        let told = match &result {
+            Ok(done) => Told::Done(done),
+            Err(Error::Stopped) => Told::Stopped,
             Err(Error::Server { url, message }) => {
-                let told = Told::Failed { url: url.clone(), message: message.clone() };
-                (told, Some(Error::Server { url, message }))
+                Told::Failed { url: url.clone(), message: message.clone() }
             }
             Err(error @ Error::Stale { .. }) => {
-                (Told::Failed { url: "of rank 0".into(), message: error.to_string() }, Some(error))
+                Told::Failed { url: "of rank 0".into(), message: error.to_string() }
             }
             // Nothing that all could go on from: the run ends, and the others hear why.
-            Err(error) => return Err(error),
+            Err(_) => return result,
         };
-        match (ranks::from_rank_0(&*self.ranks, Some(told))?, error) {
-            (_, Some(error)) => Err(error),
-            (Told::Done(done), None) => Ok(done),
-            (_, None) => Err(Error::Stopped),
-        }
+        ranks::tell(&*self.ranks, &told)?;
+        result
     }
 }
 

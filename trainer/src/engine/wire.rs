@@ -80,8 +80,9 @@ impl Transfer {
 
 /// Every tensor under its published name, in the order that the server is told.
 fn send(client: &Client, wire: &dyn Wire, policy: &LocalPolicy, version: &str) -> Result<(), Fault> {
+    let published = || policy.model.parameters().iter().filter(|parameter| !parameter.adapter);
     let (mut names, mut shapes) = (vec![], vec![]);
-    for parameter in policy.model.parameters().iter().filter(|parameter| !parameter.adapter) {
+    for parameter in published() {
         parameter.pieces.iter().for_each(|(name, shape)| {
             names.push(name.as_str());
             shapes.push(shape.as_slice());
@@ -91,10 +92,9 @@ fn send(client: &Client, wire: &dyn Wire, policy: &LocalPolicy, version: &str) -
     let info = json!({"names": names, "dtype_names": dtypes, "shapes": shapes});
     client.post(START, &json!({}))?;
     beside(client, UPDATE, &json!({"update_info": info}), || {
-        let every = |values: &[f32]| wire.send(values);
-        policy.model.parameters().iter().filter(|parameter| !parameter.adapter).try_for_each(|parameter| {
+        published().try_for_each(|parameter| {
             let values = parameter.values().map_err(|e| e.to_string())?;
-            parameter.split(&values).try_for_each(|(_, _, piece)| every(piece))
+            parameter.split(&values).try_for_each(|(_, _, piece)| wire.send(piece))
         })
     })?;
     client.post(FINISH, &json!({"weight_version": version})).map(|_| ())

@@ -54,17 +54,21 @@ pub fn in_order<T: Serialize + DeserializeOwned>(
     Ok(told.into_iter().map(|(_, thing)| thing).collect())
 }
 
-/// What rank 0, which gives it, has to say.
+/// Says something to all others, on rank 0; they [`hear`] it.
 ///
 /// # Errors
 /// As of [`all`].
-pub(crate) fn from_rank_0<T: Serialize + DeserializeOwned>(
-    ranks: &dyn Collective,
-    said: Option<T>,
-) -> Result<T> {
-    let bytes = said.map_or(Ok(vec![]), |said| postcard::to_allocvec(&said));
-    let bytes = ranks.broadcast(bytes.map_err(|e| garbled(ranks.rank(), e))?, 0)?;
-    postcard::from_bytes(&bytes).map_err(|e| garbled(0, e))
+pub(crate) fn tell<T: Serialize>(ranks: &dyn Collective, said: &T) -> Result<()> {
+    let bytes = postcard::to_allocvec(said).map_err(|e| garbled(ranks.rank(), e))?;
+    Ok(ranks.broadcast(bytes, 0).map(|_| ())?)
+}
+
+/// What rank 0 [tells](tell), on the others.
+///
+/// # Errors
+/// As of [`all`].
+pub(crate) fn hear<T: DeserializeOwned>(ranks: &dyn Collective) -> Result<T> {
+    postcard::from_bytes(&ranks.broadcast(vec![], 0)?).map_err(|e| garbled(0, e))
 }
 
 /// Whether any rank says yes.
